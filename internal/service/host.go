@@ -1,0 +1,79 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"parley/internal/bus"
+	"parley/internal/directory"
+	"parley/internal/proxy"
+	"parley/internal/stack"
+	"parley/internal/store"
+	"parley/internal/topology"
+)
+
+// Host is what a node gives one service: handles scoped to it. A handle that
+// the Spec did not ask for is nil.
+type Host struct {
+	Node      Node                      // who this node is
+	Log       *slog.Logger              // carries svc=<name>
+	Now       func() time.Time          // the clock; time.Now outside tests
+	Metrics   prometheus.Registerer     // register collectors named parley_<service>_...
+	Topology  func() *topology.Snapshot // the current snapshot; immutable
+	Settings  Settings                  // the service's section of the node file
+	SIP       *stack.Stack              // NeedSIP
+	Proxy     *proxy.Proxy              // NeedSIP
+	Store     *store.DB                 // NeedStore; Spec.Schema is already applied
+	Bus       *bus.Bus                  // NeedBus
+	Directory *directory.Directory      // NeedDirectory
+
+	// Open opens a declared listener. Services call Listen, which checks the
+	// declaration first; the node fills this in.
+	Open func(ctx context.Context, p Port) (netip.AddrPort, error)
+	// Spec is the declaration the service was built from.
+	Spec *Spec
+}
+
+// Node says who a node is.
+type Node struct {
+	FQDN    string          // name in the topology and in its certificate
+	Pool    string          // FQDN of its pool
+	Domains func() []string // SIP domains served, canonical lower case
+	Address netip.Addr      // address that listeners bind by default
+}
+
+// Settings is a decoded section of the node file: keys to TOML values. A
+// service validates it in Build and in Reload.
+type Settings map[string]any
+
+// Listen opens the listener declared for row, at the address the node file
+// gives it, and returns the address that was bound. SIP listeners feed the
+// stack from then on and are closed by the node when it stops. A row that the
+// Spec does not declare is an error, and so is a second listener on one row.
+// An optional port that the node file leaves off returns the zero AddrPort.
+func (h *Host) Listen(ctx context.Context, row string) (netip.AddrPort, error) {
+	p, ok := h.Spec.Port(row)
+	if !ok {
+		return netip.AddrPort{}, fmt.Errorf("service %s: listen on %s: not among the ports it declares", h.Spec.Name, row)
+	}
+	addr, err := h.Open(ctx, p)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("service %s: listen on %s: %w", h.Spec.Name, row, err)
+	}
+	return addr, nil
+}
+
+// ListenAll opens every declared listener, in the order of the Spec.
+func (h *Host) ListenAll(ctx context.Context) error {
+	for _, p := range h.Spec.Ports {
+		if _, err := h.Listen(ctx, p.Row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
