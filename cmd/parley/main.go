@@ -1,0 +1,61 @@
+// Parley is the telephone and messaging server: one binary whose verbs read as sentences.
+//
+// Each verb is a file of this package with one function `func xxxCommand() *cobra.Command`, listed in
+// commands below. Verbs that touch a node take --data; wherever something is printed, --json prints it for
+// programs. The exit status is 0 only when the verb did what it says.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// commands lists the verbs in the order in which help shows them.
+func commands() []*cobra.Command {
+	return []*cobra.Command{
+		initCommand(),
+		topologyCommand(),
+		portsCommand(),
+		versionCommand(),
+	}
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "parley",
+		Short:         "Telephone, messaging and meeting server",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.PersistentFlags().String("data", defaultDataDir(), "directory of this node")
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(commands()...)
+	cobra.EnableCommandSorting = false
+	return root
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := rootCommand().ExecuteContext(ctx)
+	if err == nil {
+		return
+	}
+	var s exitStatus
+	if errors.As(err, &s) {
+		os.Exit(int(s))
+	}
+	fmt.Fprintln(os.Stderr, "parley:", err)
+	os.Exit(1)
+}
+
+// exitStatus is an error that only sets the exit status: what was wrong has been printed already.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
