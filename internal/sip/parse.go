@@ -1,0 +1,324 @@
+package sip
+
+import "bytes"
+
+const version = "SIP/2.0"
+
+// Parse indexes raw, which is a whole datagram or what Framer cut from a stream, and checks what a transaction
+// needs. The message keeps raw; it must not change while the message is used. lim nil means DefaultLimits.
+//
+// With an error m still describes what could be read: Answerable tells whether a 400 can be sent. The first
+// thing wrong is the one reported.
+func (m *Message) Parse(raw []byte, lim *Limits) error {
+	lim = lim.or()
+	*m = Message{fields: m.fields[:0], maxFwd: -1}
+	if len(raw) > lim.MaxMessage {
+		return &ParseError{513, lim.MaxMessage, "a message of at most that size"}
+	}
+	m.raw = raw
+	pos, first := m.parseStart(raw)
+	if pos < 0 {
+		m.raw = raw[:0]
+		return first
+	}
+	head, err := m.index(raw, pos, lim)
+	if first == nil {
+		first = err
+	}
+	m.body = uint32(head)
+	m.answerable = m.request && m.method != ACK &&
+		m.first[HVia] != 0 && m.first[HFrom] != 0 && m.first[HTo] != 0 && m.first[HCallID] != 0 && m.first[HCSeq] != 0
+	if e := m.checkFields(); first == nil {
+		first = e
+	}
+	if e := m.cutBody(lim); first == nil {
+		first = e
+	}
+	if first != nil {
+		return first
+	}
+	return nil
+}
+
+// parseStart reads the start line and returns where the fields begin. When it cannot even find that, it
+// returns -1.
+func (m *Message) parseStart(raw []byte) (int, *ParseError) {
+	nl := bytes.IndexByte(raw, '\n')
+	if nl < 1 || raw[nl-1] != '\r' {
+		return -1, bad(max(nl, 0), "a start line ending in CR LF")
+	}
+	line := raw[:nl-1]
+	if len(line) >= 4 && (string(line[:4]) == "SIP/" || equalFold(line[:4], "SIP/")) {
+		return m.parseStatusLine(line, nl+1)
+	}
+	m.request = true
+	i := 0
+	for i < len(line) && is(line[i], cToken) {
+		i++
+	}
+	m.start = span{0, uint32(i)}
+	m.method = MethodOf(line[:i])
+	if i == 0 || i == len(line) || line[i] != ' ' {
+		return nl + 1, bad(i, "a method and one space")
+	}
+	u := i + 1
+	j := bytes.IndexByte(line[u:], ' ')
+	if j < 1 {
+		m.uri = span{uint32(u), uint32(len(line))}
+		return nl + 1, bad(u, "a request URI and one space")
+	}
+	j += u
+	m.uri = span{uint32(u), uint32(j)}
+	v := line[j+1:]
+	switch {
+	case string(v) == version:
+		return nl + 1, nil
+	case equalFold(v, version): // RFC 3261 section 7.1: compared without case
+		return nl + 1, nil
+	case isVersion(v):
+		return nl + 1, &ParseError{505, j + 1, version}
+	}
+	// Either white space inside the URI or after the version, or not SIP at all.
+	return nl + 1, bad(j+1, version+" and the end of the line")
+}
+
+func isVersion(v []byte) bool {
+	if len(v) < 7 || !equalFold(v[:4], "SIP/") {
+		return false
+	}
+	dot := bytes.IndexByte(v, '.')
+	return dot > 4 && dot < len(v)-1 && allIn(v[4:dot], cDigit) < 0 && allIn(v[dot+1:], cDigit) < 0
+}
+
+func (m *Message) parseStatusLine(line []byte, next int) (int, *ParseError) {
+	sp := bytes.IndexByte(line, ' ')
+	if sp < 0 || !equalFold(line[:sp], version) {
+		return next, &ParseError{505, 0, version + " and one space"}
+	}
+	m.start = span{0, uint32(sp)}
+	code := line[sp+1:]
+	if len(code) < 3 || allIn(code[:3], cDigit) >= 0 || code[0] < '1' || code[0] > '6' || len(code) > 3 && code[3] != ' ' {
+		return next, bad(sp+1, "a status code from 100 to 699")
+	}
+	m.status = uint16(code[0]-'0')*100 + uint16(code[1]-'0')*10 + uint16(code[2]-'0')
+	// The grammar wants a space even before an empty reason; some gateways leave it out.
+	m.uri = span{uint32(min(sp+5, len(line))), uint32(len(line))}
+	return next, nil
+}
+
+// index reads the header fields from pos on and returns where the body begins.
+func (m *Message) index(raw []byte, pos int, lim *Limits) (int, *ParseError) {
+	var first *ParseError
+	fields := m.fields
+	begin, lines := pos, 0
+	for {
+		if pos >= len(raw) {
+			m.fields = fields
+			m.raw = raw[:pos]
+			m.closeHead()
+			return len(m.raw), or(first, bad(pos, "a blank line after the header fields"))
+		}
+		nl := bytes.IndexByte(raw[pos:], '\n')
+		if nl < 0 {
+			m.fields = fields
+			m.raw = raw[:pos]
+			m.closeHead()
+			return len(m.raw), or(first, bad(pos, "CR LF at the end of a header field"))
+		}
+		nl += pos
+		lines++
+		if nl == pos+1 && raw[pos] == '\r' {
+			break
+		}
+		n := pos
+		for is(raw[n], cToken) {
+			n++
+		}
+		f := field{start: uint32(pos), nameLen: uint16(n - pos), id: HeaderIDOf(raw[pos:n])}
+		v := n
+		for raw[v] == ' ' || raw[v] == '\t' {
+			v++
+		}
+		wrong := ""
+		if raw[v] != ':' || n == pos || n-pos > 255 {
+			wrong = "a header field name and a colon"
+		}
+		v++
+		for nl+1 < len(raw) && (raw[nl+1] == ' ' || raw[nl+1] == '\t') {
+			i := bytes.IndexByte(raw[nl+1:], '\n')
+			if i < 0 {
+				break // found again, and reported, at the top of the loop
+			}
+			f.folded = true
+			lines++
+			nl += 1 + i
+		}
+		if raw[nl-1] != '\r' {
+			wrong = "CR before LF"
+		}
+		e := nl - 1
+		for v < e && (raw[v] == ' ' || raw[v] == '\t' || f.folded && is(raw[v], cLWS)) {
+			v++
+		}
+		for v < e && is(raw[e-1], cLWS) {
+			e--
+		}
+		if v > e {
+			v = e
+		}
+		f.value, f.end = uint32(v), uint32(e)
+		pos = nl + 1
+		switch {
+		case wrong != "":
+			first = or(first, bad(n, wrong))
+			f.id = HOther
+		case len(fields) >= lim.MaxHeaders:
+			return m.tooLarge(fields, raw, f, "no further header fields")
+		case nl-int(f.start) > lim.MaxHeaderLine:
+			return m.tooLarge(fields, raw, f, "a shorter header field")
+		case pos > lim.MaxHead:
+			return m.tooLarge(fields, raw, f, "fewer bytes of header fields")
+		}
+		fields = append(fields, f)
+		if f.id != HOther {
+			if m.first[f.id] == 0 {
+				m.first[f.id] = uint8(len(fields))
+			} else if headers[f.id].single {
+				first = or(first, bad(int(f.start), "only one "+headers[f.id].name))
+			}
+		}
+	}
+	m.fields = fields
+	// A CR on its own may be a line end for somebody behind us and hide a field from us.
+	if first == nil && bytes.Count(raw[begin:pos], crByte) != lines-1 {
+		first = bad(begin, "no CR without LF")
+	}
+	return pos + 2, first
+}
+
+var crByte = []byte{'\r'}
+
+// tooLarge ends indexing at a field that breaks a limit. What came before it stays readable, so that the
+// request can be answered.
+func (m *Message) tooLarge(fields []field, raw []byte, f field, expected string) (int, *ParseError) {
+	m.fields = fields
+	m.raw = raw[:f.start]
+	m.closeHead()
+	return len(m.raw), &ParseError{513, int(f.start), expected}
+}
+
+// closeHead gives an unfinished head its blank line, so that every reader of the index finds one. It copies,
+// because the bytes after the head are not ours; this happens only to broken messages.
+func (m *Message) closeHead() {
+	m.raw = append(m.raw[:len(m.raw):len(m.raw)], '\r', '\n')
+}
+
+func or(a, b *ParseError) *ParseError {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+// checkFields checks the fields a transaction needs.
+func (m *Message) checkFields() *ParseError {
+	end := int(m.body)
+	switch {
+	case m.first[HVia] == 0:
+		return bad(end, "a Via")
+	case m.first[HFrom] == 0:
+		return bad(end, "a From")
+	case m.first[HTo] == 0:
+		return bad(end, "a To")
+	case m.first[HCallID] == 0:
+		return bad(end, "a Call-ID")
+	case m.first[HCSeq] == 0:
+		return bad(end, "a CSeq")
+	}
+	if id := &m.fields[m.first[HCallID]-1]; id.value == id.end {
+		return bad(int(id.value), "a Call-ID that is not empty")
+	}
+	if e := m.parseCSeq(); e != nil {
+		return e
+	}
+	if v := m.Header(HMaxForwards); v != nil {
+		n, exact, ok := parseUint(v)
+		if !ok || !exact || n > 255 { // RFC 3261 section 20.22
+			return bad(m.at(HMaxForwards), "Max-Forwards from 0 to 255")
+		}
+		m.maxFwd = int16(n)
+	}
+	if v := m.Header(HDate); v != nil && !validDate(v) {
+		return bad(m.at(HDate), "a date in GMT as in RFC 3261 section 20.17")
+	}
+	return nil
+}
+
+func (m *Message) parseCSeq() *ParseError {
+	v, off := m.Header(HCSeq), m.at(HCSeq)
+	i := 0
+	for i < len(v) && is(v[i], cDigit) {
+		i++
+	}
+	n, exact, ok := parseUint(v[:i])
+	// RFC 3261 section 8.1.1.5 asks for less than 2^31; we take whatever fits 32 bits.
+	if !ok || !exact {
+		return bad(off, "a CSeq number below 2^32")
+	}
+	j := skipLWS(v, i)
+	if j == i || j == len(v) || allIn(v[j:], cToken) >= 0 {
+		return bad(off+i, "white space and a method in CSeq")
+	}
+	m.cseq = n
+	m.cseqName = span{uint32(off + j), uint32(off + len(v))}
+	m.cseqMethod = MethodOf(v[j:])
+	if m.request && (m.cseqMethod != m.method || m.method == OtherMethod && string(v[j:]) != string(m.MethodName())) {
+		return bad(off+j, "the method of the request in CSeq")
+	}
+	return nil
+}
+
+// at returns the offset of the value of the first field with this id; there must be one.
+func (m *Message) at(id HeaderID) int { return int(m.fields[m.first[id]-1].value) }
+
+// cutBody checks Content-Length and cuts off what follows the body.
+func (m *Message) cutBody(lim *Limits) *ParseError {
+	body := len(m.raw) - int(m.body)
+	v := m.Header(HContentLength)
+	if v == nil {
+		if body > lim.MaxBody {
+			return &ParseError{413, int(m.body), "a smaller body"}
+		}
+		return nil // RFC 3261 section 18.3: on datagrams the body reaches to the end
+	}
+	n, exact, ok := parseUint(v)
+	switch {
+	case !ok:
+		return bad(m.at(HContentLength), "Content-Length as a number")
+	case !exact || int64(n) > int64(body):
+		return bad(m.at(HContentLength), "as many bytes of body as Content-Length says")
+	case int(n) > lim.MaxBody:
+		return &ParseError{413, m.at(HContentLength), "a smaller body"}
+	}
+	m.raw = m.raw[:int(m.body)+int(n)]
+	return nil
+}
+
+// validDate checks "Sat, 13 Nov 2010 23:29:00 GMT".
+func validDate(v []byte) bool {
+	const pattern = "Aaa, 00 Aaa 0000 00:00:00 GMT"
+	if len(v) != len(pattern) {
+		return false
+	}
+	for i := range len(pattern) {
+		switch p := pattern[i]; {
+		case p == '0' && !is(v[i], cDigit):
+			return false
+		case (i < 3 || i > 7 && i < 11) && (lower(v[i]) < 'a' || lower(v[i]) > 'z'):
+			return false
+		case (p == ' ' || p == ',' || p == ':') && v[i] != p:
+			return false
+		}
+	}
+	return string(v[26:]) == "GMT"
+}
