@@ -10,6 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"parley/internal/bus"
+	"parley/internal/config"
+	"parley/internal/contract/binding"
 	"parley/internal/directory"
 	"parley/internal/proxy"
 	"parley/internal/stack"
@@ -25,12 +27,15 @@ type Host struct {
 	Now       func() time.Time          // the clock; time.Now outside tests
 	Metrics   prometheus.Registerer     // register collectors named parley_<service>_...
 	Topology  func() *topology.Snapshot // the current snapshot; immutable
-	Settings  Settings                  // the service's section of the node file
+	Limits    func() config.Limits      // of the node file, as they are now: size, registrations
+	Settings  any                       // what Spec.Settings made, decoded from the node file
 	SIP       *stack.Stack              // NeedSIP
 	Proxy     *proxy.Proxy              // NeedSIP
 	Store     *store.DB                 // NeedStore; Spec.Schema is already applied
 	Bus       *bus.Bus                  // NeedBus
 	Directory *directory.Directory      // NeedDirectory
+	Bindings  *binding.Table            // NeedSIP; the registrar writes it, everybody reads it
+	GRUU      *binding.Coder            // NeedSIP
 
 	// Open opens a declared listener. Services call Listen, which checks the
 	// declaration first; the node fills this in.
@@ -41,15 +46,9 @@ type Host struct {
 
 // Node says who a node is.
 type Node struct {
-	FQDN    string          // name in the topology and in its certificate
-	Pool    string          // FQDN of its pool
-	Domains func() []string // SIP domains served, canonical lower case
-	Address netip.Addr      // address that listeners bind by default
+	FQDN string // name in the topology and in its certificate
+	Pool string // FQDN of its pool
 }
-
-// Settings is a decoded section of the node file: keys to TOML values. A
-// service validates it in Build and in Reload.
-type Settings map[string]any
 
 // Listen opens the listener declared for row, at the address the node file
 // gives it, and returns the address that was bound. SIP listeners feed the

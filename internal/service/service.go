@@ -41,9 +41,10 @@ type (
 	Readier interface {
 		Ready() error
 	}
-	// Reloader takes a changed Settings value. It may refuse; then every
-	// service keeps its old settings and the server keeps running.
+	// Reloader takes a changed Settings value, decoded and valid by itself. It
+	// may refuse; then it is called again on the services that had taken the
+	// change, with the old value, and the server keeps running.
 	Reloader interface {
-		Reload(ctx context.Context, s Settings) error
+		Reload(ctx context.Context, settings any) error
 	}
 )
