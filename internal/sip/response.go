@@ -98,10 +98,11 @@ func AppendAck(dst []byte, invite, resp *Message) []byte {
 }
 
 // AppendCancel appends the CANCEL for invite to dst (RFC 3261 section 9.1). invite is the request as it was
-// sent, with our Via on top.
-func AppendCancel(dst []byte, invite *Message) []byte {
+// sent, with our Via on top. extra are further fields, such as Reason.
+func AppendCancel(dst []byte, invite *Message, extra ...Header) []byte {
 	dst = invite.appendHop(dst, CANCEL)
 	dst = invite.appendLine(dst, HTo)
+	dst = appendHeaders(dst, extra)
 	return append(dst, "Content-Length: 0\r\n\r\n"...)
 }
 
