@@ -16,12 +16,12 @@ type Metrics struct {
 }
 
 // NewMetrics makes a registry with the process's own numbers in it. methods
-// are the names by which Request counts, by index; what is beyond them counts
-// as "OTHER".
+// are the names by which Request counts, by index; the first stands for every
+// method that has no name of its own.
 func NewMetrics(version string, methods []string) *Metrics {
 	m := &Metrics{Registry: prometheus.NewRegistry()}
 	m.requests.methods = methods
-	m.requests.count = make([][codes]atomic.Uint64, len(methods)+1)
+	m.requests.count = make([][codes]atomic.Uint64, len(methods))
 	m.requests.desc = prometheus.NewDesc("parley_sip_requests_total",
 		"SIP requests answered, by method and final status code.", []string{"method", "code"}, nil)
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "parley_build_info",
@@ -37,7 +37,7 @@ func NewMetrics(version string, methods []string) *Metrics {
 // allocates.
 func (m *Metrics) Request(method, code int) {
 	if method < 0 || method >= len(m.requests.methods) {
-		method = len(m.requests.methods)
+		method = 0
 	}
 	if code < firstCode || code >= firstCode+codes {
 		code = firstCode
@@ -75,10 +75,7 @@ func (t *requestTable) Describe(ch chan<- *prometheus.Desc) { ch <- t.desc }
 
 func (t *requestTable) Collect(ch chan<- prometheus.Metric) {
 	for i := range t.count {
-		name := "OTHER"
-		if i < len(t.methods) {
-			name = t.methods[i]
-		}
+		name := t.methods[i]
 		for c := range t.count[i] {
 			if n := t.count[i][c].Load(); n > 0 {
 				ch <- prometheus.MustNewConstMetric(t.desc, prometheus.CounterValue, float64(n), name, strconv.Itoa(firstCode+c))

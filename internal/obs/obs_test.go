@@ -138,10 +138,10 @@ func FuzzTraceText(f *testing.F) {
 }
 
 func TestMetricsCountRequestsByMethodAndCode(t *testing.T) {
-	m := NewMetrics("test", []string{"INVITE", "REGISTER"})
-	m.Request(1, 200)
-	m.Request(1, 200)
-	m.Request(0, 486)
+	m := NewMetrics("test", []string{"OTHER", "INVITE", "REGISTER"})
+	m.Request(2, 200)
+	m.Request(2, 200)
+	m.Request(1, 486)
 	m.Request(99, 9999)
 	m.Gauge("parley_registrations", "Endpoints signed in.", func() float64 { return 3 })
 	srv := httptest.NewServer(Handler(HandlerOptions{Health: &Health{}, Metrics: m}))
@@ -168,7 +168,7 @@ func TestReadinessNamesWhatIsMissing(t *testing.T) {
 	var storeErr error
 	h.Add("store", func() error { return storeErr })
 	h.Add("bus", func() error { return nil })
-	srv := httptest.NewServer(Handler(HandlerOptions{Health: h, Metrics: NewMetrics("test", nil)}))
+	srv := httptest.NewServer(Handler(HandlerOptions{Health: h, Metrics: NewMetrics("test", []string{"OTHER"})}))
 	defer srv.Close()
 	if got := get(t, srv, "/readyz", 200); got != "ready\n" {
 		t.Errorf("readyz: %q", got)
@@ -199,7 +199,7 @@ func get(t *testing.T, srv *httptest.Server, path string, want int) string {
 	return string(b)
 }
 
-var _ http.Handler = Handler(HandlerOptions{Health: &Health{}, Metrics: NewMetrics("", nil)})
+var _ http.Handler = Handler(HandlerOptions{Health: &Health{}, Metrics: NewMetrics("", []string{"OTHER"})})
 
 func BenchmarkTraceAdd(b *testing.B) {
 	tr := NewTrace(8<<20, 8192)
