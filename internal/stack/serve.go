@@ -162,6 +162,9 @@ func (s *Stack) refuse(f *flow.Flow, m *sip.Message, e *sip.Error, k key) {
 	buf := getBuffer()
 	buf.b = sip.AppendError(buf.b[:0], m, e, string(tag[:]))
 	countCode(&s.stats.responsesOut, e.Code)
+	if s.cfg.Responded != nil {
+		s.cfg.Responded(m.Method(), e.Code, buf.b)
+	}
 	f.Send(buf.b)
 	putBuffer(buf)
 }

@@ -224,6 +224,9 @@ func (t *ServerTxn) SendResponse(code int, raw []byte, in *flow.Flow) error {
 	sh.mu.Unlock()
 
 	countCode(&s.stats.responsesOut, code)
+	if s.cfg.Responded != nil {
+		s.cfg.Responded(t.method, code, raw)
+	}
 	if in == nil {
 		in = t.flow
 	}

@@ -36,6 +36,10 @@ type Config struct {
 	Open   func(f *flow.Flow) error
 	Closed func(f *flow.Flow, err error)
 
+	// Responded hears of every response that is sent to a request, for metrics and call lists. raw is valid until
+	// it returns; it must not wait. Nil is allowed.
+	Responded func(method sip.Method, code int, raw []byte)
+
 	// HostPort returns the "host:port" by which peers on this flow reach us, for Via and Record-Route; "" or nil
 	// takes the flow's local address, with the port of a listener where the flow was dialled.
 	HostPort func(f *flow.Flow) string
