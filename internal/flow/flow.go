@@ -19,6 +19,7 @@ const (
 	SlotStack       Slot = iota // the stack's own
 	SlotAssociation             // security association: message signatures
 	SlotBindings                // what is registered over this flow
+	SlotProxy                   // route tokens of the proxy
 	SlotPeer                    // whatever the composition root finds useful
 
 	numSlots

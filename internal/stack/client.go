@@ -132,7 +132,7 @@ const viaSpace = 256
 // write writes a request for flow f into scratch space and returns it.
 func (s *Stack) write(b []byte, w Writer, f *flow.Flow, id uint64) []byte {
 	var branch [branchLen]byte
-	base32(branch[:], id)
+	Base32(branch[:], id)
 	b = b[:cap(b)]
 	via := append(b[0:0:viaSpace], s.of(f).via...)
 	via = append(via, branch[:]...)

@@ -63,7 +63,7 @@ func (s *Stack) toTag(k key) [tagLen]byte {
 	binary.BigEndian.PutUint64(b[:], k[0])
 	binary.BigEndian.PutUint64(b[8:], k[1])
 	var t [tagLen]byte
-	base32(t[:], maphash.Bytes(s.tags, b[:]))
+	Base32(t[:], maphash.Bytes(s.tags, b[:]))
 	return t
 }
 
@@ -76,8 +76,8 @@ const (
 
 const alphabet = "0123456789abcdefghijklmnopqrstuv"
 
-// base32 writes all 64 bits of v into the 13 bytes of dst.
-func base32(dst []byte, v uint64) {
+// Base32 writes all 64 bits of v into the first 13 bytes of dst, in letters that may stand in a token.
+func Base32(dst []byte, v uint64) {
 	_ = dst[12]
 	for i := range 13 {
 		dst[i] = alphabet[v&31]
@@ -85,7 +85,7 @@ func base32(dst []byte, v uint64) {
 	}
 }
 
-// unbase32 reads what base32 wrote.
+// unbase32 reads what Base32 wrote.
 func unbase32(b []byte) (v uint64, ok bool) {
 	if len(b) < 13 {
 		return 0, false

@@ -236,6 +236,19 @@ func (t *ServerTxn) SendResponse(code int, raw []byte, in *flow.Flow) error {
 	return nil
 }
 
+// Abandon ends the transaction without an answer, where none would be of use any more (RFC 4320 4.2).
+func (t *ServerTxn) Abandon() {
+	if c := t.core; c != nil {
+		sh := t.stack.shardOf(c.key)
+		sh.mu.Lock()
+		c.node.unlink()
+		if sh.server[c.key] == c {
+			c.forget(sh)
+		}
+		sh.mu.Unlock()
+	}
+}
+
 // repeats reports whether the response has to be kept: on an unreliable transport, unless repetitions of the
 // request are absorbed without an answer, as after a 2xx to INVITE.
 func (t *ServerTxn) repeats(code int) bool {

@@ -1,0 +1,252 @@
+package proxy
+
+import (
+	"sync"
+
+	"parley/internal/flow"
+	"parley/internal/sip"
+	"parley/internal/stack"
+)
+
+// call is the response context of one forwarded request (RFC 3261 16.7).
+//
+// Its events are handled one after the other: whoever brings one while another is being handled leaves it in the
+// queue and goes. So nothing is locked while sending or calling hooks, and a 180 cannot overtake a 200.
+type call struct {
+	proxy *Proxy
+	tx    *stack.ServerTxn
+	req   *sip.Message // private copy; nil once decided
+	opt   Options
+
+	mu    sync.Mutex
+	busy  bool // somebody is handling events
+	queue []event
+
+	// Owned by whoever is handling events.
+	machine  machine
+	branches []branch
+	edit     edit
+	best     *sip.Message // private copy of the best response, nil when it is our own
+	credits  []sip.Header // challenges of all branches
+	alarm    *stack.Alarm // for Options.Timeout
+
+	oneBranch [1]branch
+	oneSlot   [1]slot
+}
+
+// event is something that happened to a call. m and from are a response and the flow it came on.
+type event struct {
+	kind   eventKind
+	branch int
+	code   int
+	m      *sip.Message
+	from   *flow.Flow
+}
+
+// branch is one place the request goes to; it is the stack's user for it.
+type branch struct {
+	Branch
+	call  *call
+	index int
+	tx    *stack.ClientTxn
+	alarm *stack.Alarm // Timer C
+	hop   *flow.Flow   // the flow it was sent on last
+}
+
+// handle handles an event, now or in the goroutine that is handling another.
+func (c *call) handle(ev event) {
+	c.mu.Lock()
+	if c.busy {
+		if ev.m != nil {
+			ev.m = ev.m.Retain()
+		}
+		c.queue = append(c.queue, ev)
+		c.mu.Unlock()
+		return
+	}
+	c.busy = true
+	c.mu.Unlock()
+	for {
+		c.one(&ev)
+		c.mu.Lock()
+		if len(c.queue) == 0 {
+			c.queue, c.busy = nil, false
+			c.mu.Unlock()
+			return
+		}
+		ev = c.queue[0]
+		c.queue = c.queue[1:]
+		c.mu.Unlock()
+	}
+}
+
+// one handles one event. A panic of a hook costs the request, not the lock.
+func (c *call) one(ev *event) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.proxy.panicked(v)
+			c.tx.Respond(500, "")
+		}
+	}()
+	if ev.m != nil && c.opt.OnResponse != nil {
+		c.opt.OnResponse(&c.branches[ev.branch].Branch, ev.m)
+	}
+	var space [8]action
+	acts := c.machine.step(ev.kind, ev.branch, ev.code, space[:0])
+	for i, a := range acts {
+		c.act(a, ev, i+1 < len(acts) && acts[i+1].kind == actBest)
+	}
+}
+
+// act carries out one action. answerNext says that the best response is passed on right after.
+func (c *call) act(a action, ev *event, answerNext bool) {
+	switch a.kind {
+	case actTimer:
+		c.startTimer()
+	case actStart:
+		b := &c.branches[a.branch]
+		b.tx = c.proxy.stack.Send(b, c.req.Method(), b.Dest)
+	case actForward:
+		c.forward(ev.m, nil, ev.from)
+	case actRefresh:
+		c.branches[a.branch].refresh()
+	case actCancel:
+		if b := &c.branches[a.branch]; b.tx != nil {
+			b.tx.Cancel(c.cancelHeaders(a.code)...)
+		}
+	case actKeep:
+		c.best = nil
+		if ev.m != nil && ev.branch == a.branch {
+			c.best = ev.m
+			if !answerNext {
+				c.best = ev.m.Retain()
+			}
+		}
+	case actCredit:
+		c.credit(ev.m)
+	case actBest:
+		c.answer(a.code, ev.from)
+	case actDone:
+		c.release()
+	}
+}
+
+// startTimer starts the time a group has.
+func (c *call) startTimer() {
+	if c.opt.Timeout <= 0 {
+		return
+	}
+	if c.alarm == nil {
+		c.alarm = &stack.Alarm{Func: func() { c.handle(event{kind: evTimeout}) }}
+	}
+	c.proxy.stack.SetAlarm(c.alarm, c.opt.Timeout)
+}
+
+// refresh starts Timer C anew (RFC 3261 16.7 step 2).
+func (b *branch) refresh() {
+	if b.alarm == nil {
+		b.alarm = &stack.Alarm{Func: func() { b.call.handle(event{kind: evTimerC, branch: b.index}) }}
+	}
+	b.call.proxy.stack.SetAlarm(b.alarm, b.call.proxy.cfg.TimerC)
+}
+
+// release lets go what a decided call does not need. It stays known to the stack for as long as a branch may
+// answer with another 2xx.
+func (c *call) release() {
+	if c.alarm != nil {
+		c.alarm.Stop()
+	}
+	for i := range c.branches {
+		b := &c.branches[i]
+		if b.alarm != nil {
+			b.alarm.Stop()
+			b.alarm = nil
+		}
+		if c.opt.OnResponse == nil {
+			b.Branch, b.tx = Branch{}, nil
+		}
+	}
+	c.req, c.best, c.credits, c.edit = nil, nil, nil, edit{}
+	c.opt = Options{OnResponse: c.opt.OnResponse}
+}
+
+// credit remembers the challenges of a 401 or 407 (16.7 step 7).
+func (c *call) credit(m *sip.Message) {
+	if m == nil || len(c.branches) == 1 {
+		return
+	}
+	for _, id := range [...]sip.HeaderID{sip.HWWWAuthenticate, sip.HProxyAuthenticate} {
+		for v := range m.All(id) {
+			c.credits = append(c.credits, sip.Header{Name: id.String(), Value: string(v)})
+		}
+	}
+}
+
+// forward passes a response on.
+func (c *call) forward(m *sip.Message, e *sip.ResponseEdit, from *flow.Flow) {
+	buf := getBuffer()
+	buf.b = sip.AppendResponseForward(buf.b[:0], m, e)
+	c.tx.SendResponse(m.StatusCode(), buf.b, from)
+	putBuffer(buf)
+}
+
+// answer gives the caller the best final response.
+func (c *call) answer(code int, from *flow.Flow) {
+	c.proxy.stats.finals.Add(1)
+	best := c.best
+	switch {
+	case code == 430 && best == nil:
+		code = 480 // for the caller the phone is not there (RFC 5626 5.3 has 430 end with the registrar)
+	case code == 503:
+		code, best = 500, nil // it says something of the next server, not of us (16.7 step 6)
+	}
+	if c.opt.OnFinal != nil && c.opt.OnFinal(code, c.best) {
+		return
+	}
+	if best == nil {
+		if code == 408 && c.req.Method() != sip.INVITE {
+			// RFC 4320 4.2: it would come too late. The caller has had no answer for as long as we had none.
+			if c.opt.Timeout == 0 {
+				c.tx.Abandon()
+				return
+			}
+			code = 480
+		}
+		c.tx.Respond(code, "", c.credits...)
+		return
+	}
+	var e sip.ResponseEdit
+	if (code == 401 || code == 407) && len(c.credits) > 0 {
+		e.Append = c.credits
+		e.Drop = isChallenge
+	}
+	c.forward(best, &e, from)
+}
+
+func isChallenge(f sip.Field) bool {
+	return f.ID == sip.HWWWAuthenticate || f.ID == sip.HProxyAuthenticate
+}
+
+// cancelHeaders returns the Reason of a CANCEL (RFC 3326): why we cancel, or what the caller said.
+func (c *call) cancelHeaders(cause int) []sip.Header {
+	switch {
+	case cause == 200:
+		return completedElsewhere
+	case cause != 0:
+		return []sip.Header{{Name: "Reason", Value: reason(cause)}}
+	}
+	if r := c.tx.CancelReason(); len(r) > 0 {
+		return []sip.Header{{Name: "Reason", Value: string(r)}}
+	}
+	return nil
+}
+
+var completedElsewhere = []sip.Header{{Name: "Reason", Value: `SIP;cause=200;text="Call completed elsewhere"`}}
+
+// Response implements stack.Outgoing.
+func (b *branch) Response(tx *stack.ClientTxn, m *sip.Message) {
+	b.call.handle(event{kind: evResponse, branch: b.index, code: m.StatusCode(), m: m, from: b.hop})
+}
+
+// Failed implements stack.Outgoing.
+func (b *branch) Failed(_ *stack.ClientTxn, err error) { b.call.failed(b, err) }
