@@ -22,7 +22,7 @@ type Table struct {
 
 	mu       sync.Mutex
 	watchers atomic.Pointer[[]func(Event)]
-	refresh  func(uc.AOR) // told of every change of an own binding, refreshes included
+	publish  func(uc.AOR) // told when other members must hear of a user's own bindings
 }
 
 type shard struct {
@@ -39,6 +39,9 @@ type record struct {
 	remote []*Binding
 	all    []*Binding
 	queued Time // when the expiry heap looks at it next; 0 when it will not
+
+	published      uint64 // what other members were told of own, see signature
+	publishedUntil Time   // how long they believe it
 }
 
 // Event says that bindings of a user appeared or ended. A refresh is no event.
@@ -162,9 +165,10 @@ func (t *Table) Update(aor uc.AOR, fn func(own []*Binding) []*Binding) {
 	before := r.all
 	r.own = own
 	event := t.replaced(s, r, before)
+	publish := t.publish != nil && r.unpublished()
 	s.mu.Unlock()
-	if t.refresh != nil {
-		t.refresh(aor)
+	if publish {
+		t.publish(aor)
 	}
 	if event.New > 0 || event.Before != event.Now {
 		t.tell(event)
@@ -252,11 +256,57 @@ func (t *Table) Sweep(now Time) {
 		s.mu.Unlock()
 	}
 	for _, e := range events {
-		if t.refresh != nil {
-			t.refresh(e.AOR)
+		if t.publish != nil {
+			t.publish(e.AOR)
 		}
 		t.tell(e)
 	}
+}
+
+// unpublished reports whether other members must be told: when bindings came,
+// changed or went, and when they would soon cease to believe in them.
+func (r *record) unpublished() bool {
+	if signature(r.own) != r.published {
+		return true
+	}
+	for _, b := range r.own {
+		if r.publishedUntil-b.Refreshed < Time(validity/time.Millisecond/2) {
+			return true
+		}
+	}
+	return false
+}
+
+// signature is a number for which bindings there are.
+func signature(own []*Binding) uint64 {
+	sum := uint64(len(own))
+	for _, b := range own {
+		sum = sum*0x9e3779b97f4a7c15 + b.Gen
+	}
+	return sum
+}
+
+// taken returns a user's own bindings to be published, and notes that others
+// will believe in them until then.
+func (t *Table) taken(aor uc.AOR, until Time) []*Binding {
+	s := t.shard(aor)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.records[aor]
+	if r == nil {
+		return nil
+	}
+	r.published, r.publishedUntil = signature(r.own), until
+	return r.own
+}
+
+// holds reports whether the user has a binding on this node.
+func (t *Table) holds(aor uc.AOR) bool {
+	s := t.shard(aor)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.records[aor]
+	return r != nil && len(r.own) > 0
 }
 
 // without returns set itself when nothing in it is to go.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,7 +109,7 @@ func (p *player) register(t *testing.T, args string, headers []string) string {
 	}
 	raw := "REGISTER sip:example.test SIP/2.0\r\n" + vias.String() +
 		"From: <sip:alice@example.test>;tag=1\r\nTo: <sip:alice@example.test>\r\nCall-ID: " + arg["call"] +
-		"\r\nCSeq: " + arg["cseq"] + " REGISTER\r\n" + strings.Join(append(headers, ""), "\r\n") + "Content-Length: 0\r\n\r\n"
+		"\r\nCSeq: " + arg["cseq"] + " REGISTER\r\n" + strings.Join(append(slices.Clone(headers), ""), "\r\n") + "Content-Length: 0\r\n\r\n"
 	var m sip.Message
 	if err := m.Parse([]byte(raw), nil); err != nil {
 		t.Fatalf("%v\n%s", err, raw)

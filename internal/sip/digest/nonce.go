@@ -134,3 +134,18 @@ func (w *Window) Accept(nc uint32) bool {
 	w.seen |= 1 << (w.high - nc)
 	return true
 }
+
+// Stamp returns when a nonce was made and the salt it was made with. It is meaningful only for a nonce that Check
+// does not call Foreign.
+func Stamp(nonce []byte) (made time.Time, salt uint64) {
+	var raw [rawLen]byte
+	if len(nonce) != NonceLen {
+		return made, 0
+	}
+	base64.RawURLEncoding.Decode(raw[:], nonce)
+	var b [8]byte
+	copy(b[2:], raw[:timeLen])
+	made = time.UnixMilli(int64(binary.BigEndian.Uint64(b[:])))
+	copy(b[2:], raw[timeLen:timeLen+saltLen])
+	return made, binary.BigEndian.Uint64(b[:])
+}
