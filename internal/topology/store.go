@@ -74,6 +74,39 @@ func OpenStore(dataDir string) (*Store, error) {
 	return st, nil
 }
 
+// Peek reads the topology of a data directory without changing anything there: for looking at the directory
+// of a node that may be running. An edited topology.toml that is no revision yet has revision 0. History and
+// At can be called on the returned store; it must not be changed.
+func Peek(dataDir string) (*Store, error) {
+	st := &Store{dir: dataDir, now: time.Now}
+	text, err := os.ReadFile(filepath.Join(dataDir, FileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNone
+	}
+	if err != nil {
+		return nil, err
+	}
+	s, err := Parse(filepath.Join(dataDir, FileName), text)
+	if err != nil {
+		return nil, err
+	}
+	last, err := st.last()
+	if err != nil {
+		return nil, err
+	}
+	if last > 0 {
+		stored, err := st.read(last)
+		if err != nil {
+			return nil, err
+		}
+		if bytes.Equal(stored, text) {
+			s.revision = last
+		}
+	}
+	st.current.Store(s)
+	return st, nil
+}
+
 // CreateStore writes the first revision into a data directory that has none; otherwise the error wraps
 // fs.ErrExist.
 func CreateStore(dataDir string, text []byte) (*Store, error) {
