@@ -216,6 +216,20 @@ func (l *Layer) countClosed(err error) {
 	}
 }
 
+// deliver hands one framed message to the handler.
+func (l *Layer) deliver(f *Flow, m *sip.Message, raw []byte, lim *sip.Limits) {
+	if trace := l.tracing(); trace != nil {
+		trace(f, true, raw)
+	}
+	err := m.Parse(raw, lim)
+	m.Source = f.remote
+	if err != nil {
+		l.malformed(f, m, err)
+		return
+	}
+	l.config.Handler.Message(f, m)
+}
+
 // malformed reports bytes that are not a message, to the handler too where an answer is possible or framing was lost.
 func (l *Layer) malformed(f *Flow, m *sip.Message, err error) {
 	l.stats.ParseErrors.Add(1)

@@ -220,15 +220,7 @@ func (s *stream) messages(w *workspace, data []byte) (err error) {
 		case sip.FrameMessage:
 			handled++
 			s.partSince.Store(0)
-			raw := data[:n:n]
-			if trace := l.tracing(); trace != nil {
-				trace(f, true, raw)
-			}
-			if perr := w.msg.Parse(raw, lim); perr == nil {
-				l.config.Handler.Message(f, &w.msg)
-			} else {
-				l.malformed(f, &w.msg, perr)
-			}
+			l.deliver(f, &w.msg, data[:n:n], lim)
 		}
 		data = data[n:]
 	}
@@ -246,6 +238,7 @@ func (s *stream) unframed(w *workspace, head []byte, err error) error {
 	if len(head) > 0 {
 		// Parse fills in what it can; the reason to refuse is the framer's.
 		w.msg.Parse(head, s.flow.messageLimits())
+		w.msg.Source = s.flow.remote
 		l.malformed(s.flow, &w.msg, err)
 	} else {
 		l.malformed(s.flow, nil, err)

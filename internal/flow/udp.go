@@ -203,6 +203,7 @@ func (k *udpSocket) datagram(b []byte, remote netip.AddrPort, local netip.Addr) 
 	if trace := l.tracing(); trace != nil {
 		trace(&w.Flow, true, b)
 	}
+	k.msg.Source = remote
 	if perr != nil {
 		l.malformed(&w.Flow, &k.msg, perr)
 		return
