@@ -23,6 +23,10 @@ func (s *Stack) clock() {
 	}
 }
 
+// Tick runs the timers that are due now. The stack does it by itself; it is for tests whose Config.Now does not go
+// on by itself.
+func (s *Stack) Tick() { s.tick(nil) }
+
 // tick runs every timer that is due and tells transactions about flows that ended. due is scratch space.
 func (s *Stack) tick(due []timed) []timed {
 	gone := s.takeGone()
