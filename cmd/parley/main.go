@@ -19,9 +19,18 @@ import (
 // commands lists the verbs in the order in which help shows them.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
+		demoCommand(),
 		initCommand(),
+		serveCommand(),
+		statusCommand(),
+		userCommand(),
+		registrationsCommand(),
+		callsCommand(),
+		traceCommand(),
 		topologyCommand(),
 		portsCommand(),
+		configCommand(),
+		dbCommand(),
 		versionCommand(),
 	}
 }

@@ -20,6 +20,7 @@ type Spec struct {
 	Schema   fs.FS           // numbered migrations "NNNN_name.sql" at the root, or nil
 	Handles  []string        // SIP: "REGISTER", "MESSAGE", or "SUBSCRIBE presence" for one event package
 	Paths    []string        // HTTP patterns, as http.ServeMux takes them
+	Doc      string          // one sentence: what the service does; also heads its section of the node file
 	Settings func() any      // a pointer to the service's section of the node file, with its defaults; or nil
 	Build    func(Host) (Service, error)
 }

@@ -1,0 +1,46 @@
+package node
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+
+	"parley/internal/flow"
+	"parley/internal/sip"
+	"parley/internal/topology"
+)
+
+// reachable are the transports by which this node sends to others, best first.
+var reachable = []flow.Transport{flow.TLS, flow.TCP, flow.UDP}
+
+// resolver finds where a request goes: servers of the topology by the addresses
+// written there, everybody else by DNS (RFC 3263). A deployment works without
+// any DNS that way.
+type resolver struct {
+	topology topology.Source
+	dns      flow.Resolver
+}
+
+// Resolve implements flow.Resolver.
+func (r *resolver) Resolve(ctx context.Context, uri sip.URI) ([]flow.Target, error) {
+	name := strings.ToLower(string(uri.Host))
+	m, ok := r.topology().Machine(topology.FQDN(name))
+	if !ok || len(m.Addresses) == 0 {
+		return r.dns.Resolve(ctx, uri)
+	}
+	transport := flow.TLS
+	if text, ok := uri.Param("transport"); ok {
+		if t, known := flow.ParseTransport(string(text)); known && !uri.Secure {
+			transport = t
+		}
+	}
+	port := uri.Port
+	if port == 0 {
+		port = transport.DefaultPort()
+	}
+	var out []flow.Target
+	for _, a := range m.Addresses {
+		out = append(out, flow.Target{Transport: transport, Addr: netip.AddrPortFrom(a, port), ServerName: name})
+	}
+	return out, nil
+}

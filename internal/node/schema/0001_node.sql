@@ -1,0 +1,4 @@
+CREATE TABLE node_secret (
+	name   TEXT  PRIMARY KEY,
+	sealed BYTEA NOT NULL
+);
