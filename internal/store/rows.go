@@ -20,7 +20,7 @@ type Scanner interface{ Scan(dest ...any) error }
 // Rows walks a result. Close is needed only when the walk is left early.
 type Rows struct {
 	rows    *sql.Rows
-	release func() // gives a prepared statement back; may be nil
+	release func() // tells the transaction that they were read; may be nil
 }
 
 // Next goes to the next row.

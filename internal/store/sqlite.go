@@ -16,17 +16,22 @@ import (
 )
 
 // openSQLite opens PATH[?synchronous=...][&readers=N].
-//
-// The settings and why: WAL lets readers work beside the writer. FULL flushes
-// the log at each commit. Foreign keys are off in SQLite unless asked for. The
-// busy time-out matters only when another process (a backup, the command line)
-// holds the file for a moment. Text in double quotes is never a string, so a
-// misspelt column is an error as it is on PostgreSQL.
 func openSQLite(ctx context.Context, address string) (*DB, error) {
 	path, opt, err := sqliteOptions(address)
 	if err != nil {
 		return nil, err
 	}
+	return openLite(ctx, path, opt)
+}
+
+// openLite opens the file with these settings:
+//
+// WAL lets readers work beside the writer. FULL flushes
+// the log at each commit. Foreign keys are off in SQLite unless asked for. The
+// busy time-out matters only when another process (a backup, the command line)
+// holds the file for a moment. Text in double quotes is never a string, so a
+// misspelt column is an error as it is on PostgreSQL.
+func openLite(ctx context.Context, path string, opt liteOptions) (*DB, error) {
 	if err := createPrivate(path); err != nil {
 		return nil, err
 	}
@@ -40,6 +45,7 @@ func openSQLite(ctx context.Context, address string) (*DB, error) {
 	write := sqlitePool(path, settings, url.Values{"_synchronous": {opt.synchronous}, "_journal_mode": {"wal"}})
 	write.SetMaxOpenConns(1)
 	db := &DB{engine: SQLite, name: "sqlite:" + path, path: path, write: write}
+	var err error
 	if db.writer, err = newLiteWriter(ctx, write.Conn); err != nil {
 		write.Close()
 		return nil, fmt.Errorf("open %s: %w", path, translate(err))

@@ -15,7 +15,13 @@ type Tx struct {
 	db   *DB
 	lite *liteWriter // a writing transaction on SQLite
 	std  *sql.Tx     // everything else
+
+	reading bool // rows of an earlier statement are being read
 }
+
+// errReading is the rule of the PostgreSQL protocol, kept on both engines so
+// that it is noticed on either.
+var errReading = errors.New("store: read the rows of a statement to the end, or close them, before the next one of the transaction")
 
 // Tx runs fn in a transaction that is kept when fn returns nil and undone
 // otherwise (also when it panics). On SQLite writers take turns, first come
@@ -63,6 +69,9 @@ func (db *DB) tx(ctx context.Context, level sql.IsolationLevel, fn func(*Tx) err
 		return translate(errClosed)
 	}
 	if db.engine == SQLite {
+		if db.writer == nil {
+			return errors.New("store: opened for reading only")
+		}
 		return db.writer.alone(ctx, db, fn)
 	}
 	return db.stdTx(ctx, db.write, &sql.TxOptions{Isolation: level}, fn)
@@ -72,6 +81,9 @@ func (db *DB) tx(ctx context.Context, level sql.IsolationLevel, fn func(*Tx) err
 // the transaction to ctx: a context that ends during COMMIT would leave the
 // caller not knowing what happened. Statements still obey their own contexts.
 func (db *DB) stdTx(ctx context.Context, pool *sql.DB, opt *sql.TxOptions, fn func(*Tx) error) error {
+	if db.isClosed() {
+		return translate(errClosed)
+	}
 	conn, err := pool.Conn(ctx)
 	if err != nil {
 		return translate(err)
@@ -98,17 +110,25 @@ func (db *DB) stdTx(ctx context.Context, pool *sql.DB, opt *sql.TxOptions, fn fu
 	return translate(std.Commit())
 }
 
-// Query runs a statement that returns rows.
+// Query runs a statement that returns rows. They must be read to the end, or
+// closed, before the next statement.
 func (tx *Tx) Query(ctx context.Context, text string, args ...any) (*Rows, error) {
-	s := tx.db.statement(text)
-	if tx.lite != nil {
-		return tx.lite.query(ctx, s, args)
+	if tx.reading {
+		return nil, errReading
 	}
-	rows, err := tx.std.QueryContext(ctx, s.text, args...)
+	s := tx.db.statement(text)
+	var rows *sql.Rows
+	var err error
+	if tx.lite != nil {
+		rows, err = tx.lite.query(ctx, s, args)
+	} else {
+		rows, err = tx.std.QueryContext(ctx, s.text, args...)
+	}
 	if err != nil {
 		return nil, translate(err)
 	}
-	return &Rows{rows: rows}, nil
+	tx.reading = true
+	return &Rows{rows: rows, release: func() { tx.reading = false }}, nil
 }
 
 // QueryRow runs a statement of which one row is wanted.
@@ -119,11 +139,17 @@ func (tx *Tx) QueryRow(ctx context.Context, text string, args ...any) *Row {
 
 // Exec runs one statement and returns how many rows it touched.
 func (tx *Tx) Exec(ctx context.Context, text string, args ...any) (int64, error) {
-	s := tx.db.statement(text)
-	if tx.lite != nil {
-		return tx.lite.exec(ctx, s, args)
+	if tx.reading {
+		return 0, errReading
 	}
-	res, err := tx.std.ExecContext(ctx, s.text, args...)
+	s := tx.db.statement(text)
+	var res sql.Result
+	var err error
+	if tx.lite != nil {
+		res, err = tx.lite.exec(ctx, s, args)
+	} else {
+		res, err = tx.std.ExecContext(ctx, s.text, args...)
+	}
 	if err != nil {
 		return 0, translate(err)
 	}

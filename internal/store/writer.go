@@ -12,13 +12,8 @@ import (
 type liteWriter struct {
 	turn  chan struct{} // holds one token; goroutines waiting for it are served in order
 	conn  *sql.Conn
-	stmts map[string]*liteStmt
+	stmts map[string]*sql.Stmt
 	fresh func(context.Context) (*sql.Conn, error) // replaces a broken connection
-}
-
-type liteStmt struct {
-	*sql.Stmt
-	busy bool // rows of it are being read; a second use would disturb them
 }
 
 func newLiteWriter(ctx context.Context, fresh func(context.Context) (*sql.Conn, error)) (*liteWriter, error) {
@@ -26,7 +21,7 @@ func newLiteWriter(ctx context.Context, fresh func(context.Context) (*sql.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	w := &liteWriter{turn: make(chan struct{}, 1), conn: conn, stmts: map[string]*liteStmt{}, fresh: fresh}
+	w := &liteWriter{turn: make(chan struct{}, 1), conn: conn, stmts: map[string]*sql.Stmt{}, fresh: fresh}
 	w.turn <- struct{}{}
 	return w, nil
 }
@@ -86,7 +81,7 @@ func (w *liteWriter) begin() error {
 		if err != nil {
 			return translate(err)
 		}
-		w.conn, w.stmts = conn, map[string]*liteStmt{}
+		w.conn, w.stmts = conn, map[string]*sql.Stmt{}
 	}
 	return w.command("BEGIN IMMEDIATE")
 }
@@ -125,18 +120,17 @@ func (w *liteWriter) command(text string) error {
 	return translate(err)
 }
 
-func (w *liteWriter) prepared(text string) (*liteStmt, error) {
+func (w *liteWriter) prepared(text string) (*sql.Stmt, error) {
 	if st, ok := w.stmts[text]; ok {
 		return st, nil
 	}
 	if w.conn == nil {
 		return nil, errors.New("no connection")
 	}
-	std, err := w.conn.PrepareContext(context.Background(), text)
+	st, err := w.conn.PrepareContext(context.Background(), text)
 	if err != nil {
 		return nil, err
 	}
-	st := &liteStmt{Stmt: std}
 	if len(w.stmts) < maxStatements {
 		w.stmts[text] = st
 	}
@@ -146,48 +140,27 @@ func (w *liteWriter) prepared(text string) (*liteStmt, error) {
 // exec and query look at ctx before they start and not while they run: SQLite
 // answers an interruption by undoing the whole transaction, which may hold the
 // writes of others (see DB.Write), and a write here takes microseconds.
-func (w *liteWriter) exec(ctx context.Context, s *statement, args []any) (int64, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
-	st, err := w.prepared(s.text)
+func (w *liteWriter) exec(ctx context.Context, s *statement, args []any) (sql.Result, error) {
+	st, err := w.ready(ctx, s)
 	if err != nil {
-		return 0, translate(err)
+		return nil, err
 	}
-	run := st.ExecContext
-	if st.busy {
-		run = func(ctx context.Context, args ...any) (sql.Result, error) {
-			return w.conn.ExecContext(ctx, s.text, args...)
-		}
-	}
-	res, err := run(context.Background(), args...)
-	if err != nil {
-		return 0, translate(err)
-	}
-	return res.RowsAffected()
+	return st.ExecContext(context.Background(), args...)
 }
 
-func (w *liteWriter) query(ctx context.Context, s *statement, args []any) (*Rows, error) {
+func (w *liteWriter) query(ctx context.Context, s *statement, args []any) (*sql.Rows, error) {
+	st, err := w.ready(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryContext(context.Background(), args...)
+}
+
+func (w *liteWriter) ready(ctx context.Context, s *statement) (*sql.Stmt, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	st, err := w.prepared(s.text)
-	if err != nil {
-		return nil, translate(err)
-	}
-	if st.busy {
-		rows, err := w.conn.QueryContext(context.Background(), s.text, args...)
-		if err != nil {
-			return nil, translate(err)
-		}
-		return &Rows{rows: rows}, nil
-	}
-	rows, err := st.QueryContext(context.Background(), args...)
-	if err != nil {
-		return nil, translate(err)
-	}
-	st.busy = true
-	return &Rows{rows: rows, release: func() { st.busy = false }}, nil
+	return w.prepared(s.text)
 }
 
 // savepoint names the boundary between two writes that share a transaction.
