@@ -1,0 +1,336 @@
+// Package route decides where a request goes that the gate let in, and sends
+// it there. It runs in the reader and decides from memory.
+//
+// The order of the questions: does the request follow a route of ours? Is its
+// URI one that we understand? Whose domain is it? Does a service take it? Which
+// user, and where is he signed in?
+package route
+
+import (
+	"parley/internal/contract/binding"
+	"parley/internal/directory"
+	"parley/internal/proxy"
+	"parley/internal/service"
+	"parley/internal/sip"
+	"parley/internal/sip/event"
+	"parley/internal/topology"
+	"parley/internal/uc"
+)
+
+// Users is what routing asks about users. *directory.Directory is one.
+type Users interface {
+	LookupBytes(aor []byte) (*directory.User, bool)
+	ByNumber(number string) (*directory.User, bool)
+	IsLocal(domain []byte) bool
+}
+
+// Config is what a Router is made of.
+type Config struct {
+	Users    Users
+	Bindings *binding.Table
+	GRUU     *binding.Coder
+	Proxy    *proxy.Proxy
+	// Handler finds the service for a method and, for SUBSCRIBE, NOTIFY and
+	// PUBLISH, an event package. It is called in readers.
+	Handler func(method, event string) (service.SIPHandler, bool)
+	// IsSelf reports whether a host and port (0 when absent) are a name or
+	// address of this server and not a SIP domain.
+	IsSelf func(host []byte, port uint16) bool
+	// StaticRoute finds the route for a host that is none of our domains. Nil
+	// knows none.
+	StaticRoute func(host string, phone bool) (topology.StaticRoute, bool)
+	// Events are the event packages served here, for Allow-Events.
+	Events func() string
+}
+
+// Router is safe for concurrent use.
+type Router struct {
+	cfg    Config
+	counts Counters
+}
+
+// New returns a router.
+func New(cfg Config) *Router { return &Router{cfg: cfg} }
+
+// allow are the methods the server itself, or a service on it, answers.
+const allow = "REGISTER, OPTIONS, PUBLISH, SUBSCRIBE, NOTIFY, MESSAGE, INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, INFO, REFER"
+
+// Decide finds where m goes, which id sent. The Decision refers to m
+// only through its bytes.
+func (r *Router) Decide(id uc.Identity, m *sip.Message) Decision {
+	if e := r.proxyRequire(m); e != nil {
+		return refuse(m, e)
+	}
+	if follow, e := r.followRoute(id, m); e != nil {
+		return refuse(m, e)
+	} else if follow {
+		return Dialog{}
+	}
+	var u sip.URI
+	if err := sip.ParseURI(m.RequestURI(), &u); err != nil {
+		return refuse(m, &sip.Error{Code: 400, Diagnostic: "unreadable request URI", Err: err})
+	}
+	switch u.Kind {
+	case sip.TelURI:
+		return r.number(m, &u)
+	case sip.SIPURI:
+	default:
+		return refuse(m, &sip.Error{Code: 416})
+	}
+	local := r.cfg.Users.IsLocal(u.Host)
+	self := !local && r.cfg.IsSelf != nil && r.cfg.IsSelf(u.Host, u.Port)
+	switch {
+	case !local && !self:
+		return r.foreign(id, m, &u)
+	case u.User == nil:
+		return r.server(m)
+	case self:
+		// sip:alice@192.0.2.1, which phones make of an address they dialled:
+		// not an address of record, nobody is known by it.
+		if h, ok := r.handler(m); ok && m.ToTag() != nil {
+			return Service{h} // a dialog with a service, by its Contact
+		}
+		return refuse(m, &sip.Error{Code: 404, Diagnostic: "address of this server in place of a domain"})
+	}
+	return r.user(m, &u)
+}
+
+func refuse(m *sip.Message, e *sip.Error) Decision {
+	if m.Method() == sip.ACK {
+		return Drop{}
+	}
+	return Refuse{e}
+}
+
+// proxyRequire refuses extensions that proxies would have to know (RFC 3261
+// 16.3 step 5). We know none.
+func (r *Router) proxyRequire(m *sip.Message) *sip.Error {
+	if !m.Has(sip.HProxyRequire) {
+		return nil
+	}
+	tags := ""
+	for v := m.Values(sip.HProxyRequire); ; {
+		tag, ok := v.Next()
+		if !ok {
+			break
+		}
+		if tags != "" {
+			tags += ", "
+		}
+		tags += string(tag)
+	}
+	return &sip.Error{Code: 420, Headers: []sip.Header{{Name: "Unsupported", Value: tags}}}
+}
+
+// followRoute looks at the Routes. One that we made leads on. Those that only
+// name us, as phones with an outbound proxy send them, say nothing. Only other
+// servers may have us go somewhere else.
+func (r *Router) followRoute(id uc.Identity, m *sip.Message) (bool, *sip.Error) {
+	if !m.Has(sip.HRoute) {
+		return false, nil
+	}
+	own, token := r.cfg.Proxy.OwnRoutes(m)
+	if token {
+		return true, nil
+	}
+	for v := m.Values(sip.HRoute); ; own-- {
+		value, ok := v.Next()
+		if !ok {
+			return false, nil
+		}
+		if own > 0 {
+			continue
+		}
+		var n sip.NameAddr
+		var u sip.URI
+		if sip.ParseNameAddr(value, &n) != nil || n.ParseURI(&u) != nil {
+			return false, &sip.Error{Code: 400, Diagnostic: "unreadable Route"}
+		}
+		if id.Class.Server() || id.Class == uc.Trunk {
+			return true, nil
+		}
+		return false, &sip.Error{Code: 403, Diagnostic: "no relay along foreign routes"}
+	}
+}
+
+// server answers what is addressed to a domain or to this server.
+func (r *Router) server(m *sip.Message) Decision {
+	if m.Method() == sip.OPTIONS {
+		return Self{}
+	}
+	if h, ok := r.handler(m); ok {
+		return Service{h}
+	}
+	switch m.Method() {
+	case sip.SUBSCRIBE, sip.PUBLISH:
+		return Refuse{r.badEvent()}
+	case sip.ACK:
+		return Drop{}
+	case sip.OtherMethod, sip.SERVICE, sip.BENOTIFY, sip.NEGOTIATE:
+		return Refuse{&sip.Error{Code: 405, Headers: []sip.Header{{Name: "Allow", Value: allow}}}}
+	}
+	return Refuse{&sip.Error{Code: 404, Diagnostic: "addressed to a domain, not to a user"}}
+}
+
+func (r *Router) badEvent() *sip.Error {
+	e := &sip.Error{Code: 489}
+	if r.cfg.Events != nil {
+		e.Headers = []sip.Header{{Name: "Allow-Events", Value: r.cfg.Events()}}
+	}
+	return e
+}
+
+// handler finds the service that takes a request.
+func (r *Router) handler(m *sip.Message) (service.SIPHandler, bool) {
+	if r.cfg.Handler == nil {
+		return nil, false
+	}
+	pkg := ""
+	switch m.Method() {
+	case sip.OtherMethod:
+		return r.cfg.Handler(string(m.MethodName()), "")
+	case sip.SUBSCRIBE, sip.PUBLISH, sip.NOTIFY:
+		e, ok := event.Parse(m.Header(sip.HEvent))
+		if !ok {
+			return nil, false
+		}
+		pkg = string(e.Package)
+	}
+	return r.cfg.Handler(m.Method().String(), pkg)
+}
+
+// user routes to one of our users.
+func (r *Router) user(m *sip.Message, u *sip.URI) Decision {
+	if binding.IsTemp(u.User) && u.Params.Has("gr") {
+		return r.tempGRUU(m, u)
+	}
+	var buf [uc.MaxAOR]byte
+	aor, err := u.AppendAOR(buf[:0])
+	if err != nil {
+		return refuse(m, &sip.Error{Code: 404, Diagnostic: "not an address of record"})
+	}
+	user, ok := r.cfg.Users.LookupBytes(aor)
+	if !ok && isNumber(u.User) {
+		user, ok = r.cfg.Users.ByNumber(string(u.User))
+	}
+	return r.known(m, u, user, ok)
+}
+
+// number routes a telephone number, which a user may have.
+func (r *Router) number(m *sip.Message, u *sip.URI) Decision {
+	number := string(u.User)
+	if ext, ok := u.Params.Get("ext"); ok {
+		number += ";ext=" + string(ext)
+	}
+	user, ok := r.cfg.Users.ByNumber(number)
+	if !ok && r.cfg.StaticRoute != nil {
+		if ctx, has := u.Params.Get("phone-context"); has {
+			if hop, found := r.cfg.StaticRoute(string(ctx), true); found {
+				return r.hop(m, hop)
+			}
+		}
+	}
+	return r.known(m, u, user, ok)
+}
+
+// isNumber reports whether a user part is a telephone number in global form.
+func isNumber(user []byte) bool {
+	if len(user) < 3 || user[0] != '+' {
+		return false
+	}
+	for _, c := range user[1:] {
+		if (c < '0' || c > '9') && c != '-' && c != '.' && c != '(' && c != ')' && c != ';' && c != '=' && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return true
+}
+
+// known routes to a user who was looked up. A user who is switched off does
+// not exist for others.
+func (r *Router) known(m *sip.Message, u *sip.URI, user *directory.User, ok bool) Decision {
+	if !ok || !user.Enabled {
+		if m.Method() == sip.REGISTER {
+			if h, found := r.handler(m); found {
+				return Service{h} // looks at To, not at the request URI
+			}
+		}
+		return refuse(m, &sip.Error{Code: 404})
+	}
+	if h, found := r.handler(m); found {
+		return Service{h}
+	}
+	if m.Method() == sip.PUBLISH {
+		return Refuse{r.badEvent()}
+	}
+	set := r.cfg.Bindings.Of(user.AOR)
+	if gr := u.GRUU(); len(gr) > 0 {
+		set = instance(set, string(gr))
+	}
+	return r.endpoints(m, u, user.AOR, set)
+}
+
+func instance(set []*binding.Binding, id string) []*binding.Binding {
+	var of []*binding.Binding
+	for _, b := range set {
+		if b.Instance == id {
+			of = append(of, b)
+		}
+	}
+	return of
+}
+
+// tempGRUU routes to the endpoint that was given a temporary name.
+func (r *Router) tempGRUU(m *sip.Message, u *sip.URI) Decision {
+	if r.cfg.GRUU == nil {
+		return refuse(m, &sip.Error{Code: 404})
+	}
+	aor, gen, err := r.cfg.GRUU.Temp(u.User, string(u.Host))
+	if err != nil {
+		return refuse(m, &sip.Error{Code: 404, Diagnostic: err.Error()})
+	}
+	if user, ok := r.cfg.Users.LookupBytes([]byte(aor)); !ok || !user.Enabled {
+		return refuse(m, &sip.Error{Code: 404})
+	}
+	set := r.cfg.Bindings.Of(aor)
+	for _, b := range set {
+		if b.Gen == gen {
+			return r.endpoints(m, u, aor, instance(set, b.Instance))
+		}
+	}
+	return refuse(m, &sip.Error{Code: 480, Diagnostic: "temporary GRUU has ended"})
+}
+
+// endpoints routes to where a user is signed in.
+func (r *Router) endpoints(m *sip.Message, u *sip.URI, aor uc.AOR, set []*binding.Binding) Decision {
+	if m.MaxForwards() == 0 {
+		return refuse(m, &sip.Error{Code: 483})
+	}
+	if to := proxy.Endpoints(set, u.Secure); to != nil {
+		return Endpoints{AOR: aor, Branches: to}
+	}
+	for _, b := range set {
+		if b.Node != "" {
+			return Member{AOR: aor, Node: b.Node}
+		}
+	}
+	return refuse(m, &sip.Error{Code: 480})
+}
+
+// foreign routes to a host that is none of ours.
+func (r *Router) foreign(id uc.Identity, m *sip.Message, u *sip.URI) Decision {
+	if r.cfg.StaticRoute != nil && (id.Class == uc.Client || id.Class.Server() || id.Class == uc.Trunk) {
+		user, _ := u.Param("user")
+		if hop, ok := r.cfg.StaticRoute(string(u.Host), string(user) == "phone" || isNumber(u.User)); ok {
+			return r.hop(m, hop)
+		}
+	}
+	return refuse(m, &sip.Error{Code: 403, Diagnostic: "not a domain of this server"})
+}
+
+func (r *Router) hop(m *sip.Message, hop topology.StaticRoute) Decision {
+	if m.MaxForwards() == 0 {
+		return refuse(m, &sip.Error{Code: 483})
+	}
+	return Hop{hop}
+}

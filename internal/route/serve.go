@@ -1,0 +1,141 @@
+package route
+
+import (
+	"strconv"
+	"sync/atomic"
+
+	"parley/internal/contract/binding"
+	"parley/internal/proxy"
+	"parley/internal/sip"
+	"parley/internal/sip/digest"
+	"parley/internal/stack"
+	"parley/internal/topology"
+	"parley/internal/uc"
+)
+
+// Counters say where requests went since the router was made.
+type Counters struct {
+	Services, Self, Dialogs, Endpoints, Members, Hops, Refused, Dropped atomic.Uint64
+}
+
+// Counters returns the live counters.
+func (r *Router) Counters() *Counters { return &r.counts }
+
+// Serve decides about a request and carries the decision out. It is meant for
+// stack.Config.Route.
+func (r *Router) Serve(tx *stack.ServerTxn) {
+	m := tx.Request()
+	switch d := r.Decide(tx.Identity(), m).(type) {
+	case Service:
+		r.counts.Services.Add(1)
+		d.Handler.ServeSIP(tx)
+	case Self:
+		r.counts.Self.Add(1)
+		r.self(tx)
+	case Dialog:
+		r.counts.Dialogs.Add(1)
+		if !r.cfg.Proxy.InDialog(tx) {
+			// A Route that only another server may give us: followed as it is.
+			r.cfg.Proxy.Forward(tx, []proxy.Branch{{}}, proxy.Options{RecordRoute: recorded(m)})
+		}
+	case Endpoints:
+		r.counts.Endpoints.Add(1)
+		r.cfg.Proxy.Forward(tx, d.Branches, r.options(tx, m))
+	case Member:
+		r.counts.Members.Add(1)
+		// Signalling between members is not there yet; to the caller the user
+		// cannot be reached at the moment.
+		tx.Fail(&sip.Error{Code: 480, Diagnostic: "signed in on another member: " + d.Node})
+	case Hop:
+		r.counts.Hops.Add(1)
+		b := proxy.Branch{Dest: stack.Destination{URI: hopURI(d.Route)}}
+		if d.Route.ReplaceHost {
+			b.URI = replaceHost(m.RequestURI(), d.Route.Destination)
+		}
+		r.cfg.Proxy.Forward(tx, []proxy.Branch{b}, r.options(tx, m))
+	case Refuse:
+		r.counts.Refused.Add(1)
+		tx.Fail(d.Err)
+	case Drop:
+		r.counts.Dropped.Add(1)
+	}
+}
+
+// self answers OPTIONS.
+func (r *Router) self(tx *stack.ServerTxn) {
+	h := []sip.Header{{Name: "Allow", Value: allow}, {Name: "Accept", Value: "*/*"},
+		{Name: "Supported", Value: "path, outbound, gruu, eventlist"}}
+	if r.cfg.Events != nil {
+		h = append(h, sip.Header{Name: "Allow-Events", Value: r.cfg.Events()})
+	}
+	tx.Respond(200, "", h...)
+}
+
+// options says how a request from tx is forwarded.
+func (r *Router) options(tx *stack.ServerTxn, m *sip.Message) proxy.Options {
+	return proxy.Options{
+		RecordRoute: recorded(m),
+		Drop:        Withheld(r.cfg.Users, tx.Identity(), m),
+		OnBranchFailure: func(b *proxy.Branch, code int) {
+			if bound, ok := b.Tag.(*binding.Binding); ok && code == 430 {
+				r.cfg.Bindings.Remove(bound.AOR, bound.Gen)
+			}
+		},
+	}
+}
+
+// recorded reports whether we stay in the path of what a request begins. A
+// re-INVITE and its like follow the route that is there.
+func recorded(m *sip.Message) bool {
+	switch m.Method() {
+	case sip.INVITE, sip.SUBSCRIBE, sip.REFER, sip.NOTIFY:
+		return true
+	}
+	return false
+}
+
+// Withheld says which fields are not passed on: credentials that were meant for
+// us (RFC 3261 section 22.3), which a curious endpoint could try passwords on,
+// and an identity asserted by somebody who may not (RFC 3325 section 5). It is
+// nil when there are none.
+func Withheld(users Users, id uc.Identity, m *sip.Message) func(sip.Field) bool {
+	asserted := m.Has(sip.HPAssertedIdentity) && !id.Class.Server() && id.Class != uc.Trunk
+	credentials := m.Has(sip.HProxyAuthorization) || m.Has(sip.HAuthorization)
+	if !asserted && !credentials {
+		return nil
+	}
+	return func(f sip.Field) bool {
+		switch f.ID {
+		case sip.HPAssertedIdentity:
+			return asserted
+		case sip.HProxyAuthorization, sip.HAuthorization:
+			var c digest.Credentials
+			return digest.ParseCredentials(f.Value, &c) == nil && users.IsLocal(c.Realm)
+		}
+		return false
+	}
+}
+
+// hopURI is where a static route leads, for resolution.
+func hopURI(s topology.StaticRoute) []byte {
+	b := append([]byte("sip:"), s.Destination...)
+	b = strconv.AppendUint(append(b, ':'), uint64(s.PortOrDefault()), 10)
+	if s.Transport == topology.OverTCP {
+		return append(b, ";transport=tcp"...)
+	}
+	return append(b, ";transport=tls"...)
+}
+
+// replaceHost writes another host into a SIP URI.
+func replaceHost(uri []byte, host string) []byte {
+	var u sip.URI
+	if sip.ParseURI(uri, &u) != nil || u.Kind != sip.SIPURI {
+		return uri
+	}
+	b := append(append([]byte(nil), u.Scheme...), ':')
+	if u.User != nil {
+		b = append(append(b, u.User...), '@')
+	}
+	b = append(b, host...)
+	return append(b, u.Params...)
+}
