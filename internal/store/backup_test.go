@@ -24,11 +24,11 @@ func filled(t *testing.T, db *store.DB) *store.DB {
 	err := db.Tx(t.Context(), func(tx *store.Tx) error {
 		for i := range int64(1000) {
 			add(t, tx, i, fmt.Sprint("thing ", i))
-			if err := exec(t.Context(), tx, "INSERT INTO part VALUES ($1, 1)", i); err != nil {
+			if err := execute(t.Context(), tx, "INSERT INTO part VALUES ($1, 1)", i); err != nil {
 				return err
 			}
 		}
-		return exec(t.Context(), tx, "INSERT INTO a_needs_thing VALUES (1, 5, NULL)")
+		return execute(t.Context(), tx, "INSERT INTO a_needs_thing VALUES (1, 5, NULL)")
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func same(t *testing.T, db *store.DB) {
 	if err := row.Scan(&live, &data, &weight); err != nil || !live || !bytes.Equal(data, []byte{0, 1, 2}) || weight != 1.5 {
 		t.Error(err, live, data, weight)
 	}
-	if err := exec(t.Context(), db, "INSERT INTO part VALUES (4000, 1)"); err == nil {
+	if err := execute(t.Context(), db, "INSERT INTO part VALUES (4000, 1)"); err == nil {
 		t.Error("the copy has lost its foreign keys")
 	}
 	if err := db.Migrate(t.Context(), "things", schema); err != nil {

@@ -59,7 +59,7 @@ func TestMigrationThatFailsLeavesNothing(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 		for _, table := range []string{"a", "c"} {
-			if err := exec(t.Context(), db, "SELECT * FROM "+table); err == nil {
+			if err := execute(t.Context(), db, "SELECT * FROM "+table); err == nil {
 				t.Errorf("table %s was left behind", table)
 			}
 		}

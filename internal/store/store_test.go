@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -104,15 +105,15 @@ func TestErrorsHaveTheSameKindOnBothEngines(t *testing.T) {
 			want error
 			err  error
 		}{
-			{"a key twice", store.ErrConflict, exec(ctx, db, insertThing, 1, "other", true, nil, nil)},
-			{"a unique column twice", store.ErrConflict, exec(ctx, db, insertThing, 3, "one", true, nil, nil)},
+			{"a key twice", store.ErrConflict, execute(ctx, db, insertThing, 1, "other", true, nil, nil)},
+			{"a unique column twice", store.ErrConflict, execute(ctx, db, insertThing, 3, "one", true, nil, nil)},
 			{"a partial index", store.ErrConflict, errors.Join(
-				exec(ctx, db, "INSERT INTO tag VALUES (1, $1)", ""), exec(ctx, db, "INSERT INTO tag VALUES (1, $1)", ""),
-				exec(ctx, db, "INSERT INTO tag VALUES (1, $1)", "x"), exec(ctx, db, "INSERT INTO tag VALUES (1, $1)", "x"))},
-			{"a reference to nothing", store.ErrReferenced, exec(ctx, db, "INSERT INTO part VALUES (99, 1)")},
-			{"removing what is needed", store.ErrReferenced, exec(ctx, db, "DELETE FROM thing WHERE id = 1")},
-			{"a null", store.ErrInvalid, exec(ctx, db, insertThing, 4, nil, true, nil, nil)},
-			{"a check", store.ErrInvalid, exec(ctx, db, "UPDATE thing SET version = 0 WHERE id = 2")},
+				execute(ctx, db, "INSERT INTO tag VALUES (1, $1)", ""), execute(ctx, db, "INSERT INTO tag VALUES (1, $1)", ""),
+				execute(ctx, db, "INSERT INTO tag VALUES (1, $1)", "x"), execute(ctx, db, "INSERT INTO tag VALUES (1, $1)", "x"))},
+			{"a reference to nothing", store.ErrReferenced, execute(ctx, db, "INSERT INTO part VALUES (99, 1)")},
+			{"removing what is needed", store.ErrReferenced, execute(ctx, db, "DELETE FROM thing WHERE id = 1")},
+			{"a null", store.ErrInvalid, execute(ctx, db, insertThing, 4, nil, true, nil, nil)},
+			{"a check", store.ErrInvalid, execute(ctx, db, "UPDATE thing SET version = 0 WHERE id = 2")},
 			{"no row", store.ErrNotFound, db.QueryRow(ctx, "SELECT name FROM thing WHERE id = $1", 77).Scan(new(string))},
 			{"a stale version", store.ErrStale, store.Change(ctx, db,
 				"UPDATE thing SET version = version + 1 WHERE id = $1 AND version = $2", 1, 7)},
@@ -123,16 +124,16 @@ func TestErrorsHaveTheSameKindOnBothEngines(t *testing.T) {
 				t.Errorf("%s: got %v, want %v", row.say, row.err, row.want)
 			}
 		}
-		if err := exec(ctx, db, "SELECT nonsense FROM thing"); err == nil || errors.Is(err, store.ErrUnavailable) {
+		if err := execute(ctx, db, "SELECT nonsense FROM thing"); err == nil || errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("a wrong statement: got %v", err)
 		}
-		if err := exec(ctx, db, `UPDATE thing SET name = "text in double quotes"`); err == nil {
+		if err := execute(ctx, db, `UPDATE thing SET name = "text in double quotes"`); err == nil {
 			t.Error("text in double quotes was taken for a string")
 		}
 	})
 }
 
-func exec(ctx context.Context, q store.Querier, text string, args ...any) error {
+func execute(ctx context.Context, q store.Querier, text string, args ...any) error {
 	_, err := q.Exec(ctx, text, args...)
 	return err
 }
@@ -179,7 +180,7 @@ func TestTryUndoesOnlyItsOwnPart(t *testing.T) {
 		ctx := t.Context()
 		err := db.Tx(ctx, func(tx *store.Tx) error {
 			add(t, tx, 1, "one")
-			err := tx.Try(ctx, func() error { return exec(ctx, tx, insertThing, 1, "again", true, nil, nil) })
+			err := tx.Try(ctx, func() error { return execute(ctx, tx, insertThing, 1, "again", true, nil, nil) })
 			if !errors.Is(err, store.ErrConflict) {
 				t.Errorf("got %v", err)
 			}
@@ -207,11 +208,11 @@ func TestRowsAreReadBeforeTheNextStatement(t *testing.T) {
 			if _, err := tx.Query(t.Context(), text); err == nil {
 				t.Error("a second statement ran in the middle of a result")
 			}
-			if err := exec(t.Context(), tx, "DELETE FROM thing"); err == nil {
+			if err := execute(t.Context(), tx, "DELETE FROM thing"); err == nil {
 				t.Error("a write ran in the middle of a result")
 			}
 			rows.Close()
-			return exec(t.Context(), tx, "DELETE FROM thing")
+			return execute(t.Context(), tx, "DELETE FROM thing")
 		})
 		if err != nil || count(t, db, "thing") != 0 {
 			t.Fatal(err)
@@ -234,7 +235,7 @@ func TestViewDoesNotMove(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := db.View(t.Context(), func(tx *store.Tx) error { return exec(t.Context(), tx, "DELETE FROM thing") }); err == nil {
+		if err := db.View(t.Context(), func(tx *store.Tx) error { return execute(t.Context(), tx, "DELETE FROM thing") }); err == nil {
 			t.Error("a view could write")
 		}
 	})
@@ -257,7 +258,7 @@ func TestRepeatableCountsRight(t *testing.T) {
 							if err != nil {
 								return err
 							}
-							return exec(t.Context(), tx, "UPDATE thing SET version = $1 WHERE id = 1", v+1)
+							return execute(t.Context(), tx, "UPDATE thing SET version = $1 WHERE id = 1", v+1)
 						})
 						if err == nil {
 							done.Store([2]int{w, r}, true)
@@ -296,7 +297,7 @@ func TestWritesShareATransactionAndFailAlone(t *testing.T) {
 					add(t, tx, int64(i+1), fmt.Sprint("thing ", i))
 					switch i % 10 {
 					case 3:
-						return exec(t.Context(), tx, insertThing, i+1, "twice", true, nil, nil)
+						return execute(t.Context(), tx, insertThing, i+1, "twice", true, nil, nil)
 					case 7:
 						return os.ErrInvalid
 					}
@@ -364,7 +365,7 @@ func TestClosedStoreIsUnavailable(t *testing.T) {
 		}
 		ctx := t.Context()
 		for _, err := range []error{
-			db.Ping(ctx), exec(ctx, db, "DELETE FROM thing"),
+			db.Ping(ctx), execute(ctx, db, "DELETE FROM thing"),
 			db.Write(ctx, func(*store.Tx) error { return nil }),
 			db.View(ctx, func(*store.Tx) error { return nil }),
 			db.TxRepeatable(ctx, func(*store.Tx) error { return nil }),
@@ -439,7 +440,9 @@ func TestPostgresWithAnotherOrderIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Exec(context.Background(), "DROP DATABASE "+other+" WITH (FORCE)")
-	_, err = store.Open(t.Context(), dsn[:strings.LastIndexByte(dsn, '/')]+"/"+other+"?sslmode=disable")
+	u, _ := url.Parse(dsn)
+	u.Path = "/" + other
+	_, err = store.Open(t.Context(), u.String())
 	if err == nil || !strings.Contains(err.Error(), "CREATE DATABASE") {
 		t.Fatalf("got %v", err)
 	}
