@@ -88,13 +88,14 @@ func (f *Framer) readHead(buf []byte, lim *Limits) *ParseError {
 		if nl > lim.MaxHead {
 			return &ParseError{513, lim.MaxHead, "fewer bytes of header fields"}
 		}
+		if nl-f.line > lim.MaxHeaderLine {
+			return &ParseError{513, f.line, "a shorter header field"}
+		}
 		f.scan = nl + 1
 		if nl == f.line+1 && buf[f.line] == '\r' {
 			f.head = nl + 1
 			return f.measure(buf, lim)
 		}
-		// The line can only be judged when it is known not to be continued, so look at it when the next
-		// one is complete; the blank line always follows.
 		f.line = nl + 1
 	}
 }

@@ -192,7 +192,7 @@ func (id HeaderID) List() bool { return id < numHeaders && headers[id].list }
 
 var (
 	nameHash    [512]HeaderID // by hashName; a collision is found at start
-	compactName [128]HeaderID // by lower-case letter
+	compactName [256]HeaderID // by lower-case letter
 )
 
 // hashName is a perfect hash over the names above: it reads the length and three bytes.
@@ -223,7 +223,7 @@ func HeaderIDOf(name []byte) HeaderID {
 		if len(name) == 0 {
 			return HOther
 		}
-		return compactName[lower(name[0])&127]
+		return compactName[lower(name[0])]
 	}
 	id := nameHash[hashName(name)]
 	if n := headers[id].name; string(name) != n && !equalFold(name, n) {

@@ -3,6 +3,7 @@ package uc
 import (
 	"errors"
 	"strings"
+	"unicode/utf8"
 )
 
 // AOR is a user's address of record in its canonical form: "user@domain", lower case, without scheme, port,
@@ -23,7 +24,7 @@ const MaxAOR = 512
 // sip.URI.AOR for an address that came from the network.
 func ParseAOR(s string) (AOR, error) {
 	s = strings.TrimSpace(s)
-	if i := strings.IndexByte(s, ':'); i >= 0 {
+	if i := strings.IndexByte(s, ':'); i >= 0 && i < strings.IndexByte(s, '@') {
 		if scheme := s[:i]; !strings.EqualFold(scheme, "sip") && !strings.EqualFold(scheme, "sips") {
 			return "", ErrAOR
 		}
@@ -51,8 +52,8 @@ func AppendAOR(dst, user, domain []byte) ([]byte, error) {
 	if n := len(domain); n > 1 && domain[n-1] == '.' {
 		domain = domain[:n-1] // a rooted name is the same domain
 	}
-	if len(user) == 0 || len(domain) == 0 || len(user)+len(domain)+1 > MaxAOR {
-		return dst, ErrAOR
+	if len(user) == 0 || len(domain) == 0 || len(user)+len(domain)+1 > MaxAOR || !utf8.Valid(user) {
+		return dst, ErrAOR // what is not UTF-8 fits neither the store nor a document
 	}
 	for _, c := range user {
 		if c <= ' ' || c == 0x7f || c == '@' || c == '<' || c == '>' || c == '"' {
@@ -61,9 +62,15 @@ func AppendAOR(dst, user, domain []byte) ([]byte, error) {
 		dst = append(dst, lower(c))
 	}
 	dst = append(dst, '@')
-	for _, c := range domain {
+	if domain[0] == '[' && domain[len(domain)-1] != ']' {
+		return dst, ErrAOR
+	}
+	for i, c := range domain {
 		c = lower(c)
-		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == ':' || c == '[' || c == ']') {
+		switch {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '.', c == '_':
+		case domain[0] == '[' && (i == 0 || i == len(domain)-1 || c == ':'): // an IPv6 address
+		default:
 			return dst, ErrAOR
 		}
 		dst = append(dst, c)

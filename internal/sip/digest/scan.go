@@ -36,6 +36,9 @@ func (s *scanner) next() bool {
 			if b[j] == '\\' {
 				j++
 			}
+			if j < len(b) && (b[j] == '\r' || b[j] == '\n') {
+				return s.fail() // a fold within quotes: nobody agrees on what is hashed then
+			}
 		}
 		if j >= len(b) {
 			return s.fail()
@@ -44,7 +47,7 @@ func (s *scanner) next() bool {
 		j++
 	} else {
 		i = j
-		for j < len(b) && b[j] != ',' && b[j] != '"' && !space(b[j]) {
+		for j < len(b) && b[j] != ',' && b[j] != '"' && b[j] != '\\' && !space(b[j]) {
 			j++
 		}
 		s.value = b[i:j:j]

@@ -23,9 +23,7 @@ func (m *Machine) inviteClient(now time.Duration, in Input, t *Timers) Effects {
 			// RFC 3261 9.1: a cancelled INVITE that stays without final response for 64*T1 is over.
 			m.expire = now + t.life()
 		case TransportError:
-			if m.state == Calling {
-				return m.fail(DeliverTransportError)
-			}
+			return m.fail(DeliverTransportError)
 		case Tick:
 			if m.expired(now) {
 				return m.fail(DeliverTimeout)
