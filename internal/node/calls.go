@@ -51,7 +51,8 @@ func (c *calls) responded(now time.Time, method sip.Method, code int, raw []byte
 	if code == 100 {
 		return
 	}
-	var m sip.Message
+	m := messages.Get().(*sip.Message)
+	defer messages.Put(m)
 	if m.Parse(raw, &sip.ServerLimits) != nil {
 		return
 	}
@@ -60,7 +61,7 @@ func (c *calls) responded(now time.Time, method sip.Method, code int, raw []byte
 	have := c.byID[string(m.CallID())]
 	switch {
 	case method == sip.INVITE:
-		c.invite(now, have, code, &m)
+		c.invite(now, have, code, m)
 	case have == nil:
 	case method == sip.BYE && code >= 200:
 		// Whatever the answer, one end has left; after a challenge it comes again.
@@ -68,7 +69,7 @@ func (c *calls) responded(now time.Time, method sip.Method, code int, raw []byte
 			delete(c.byID, have.id)
 		}
 	case code/100 == 2:
-		have.until = now.Add(sessionTime(&m))
+		have.until = now.Add(sessionTime(m))
 	}
 }
 
@@ -77,8 +78,8 @@ func (c *calls) invite(now time.Time, have *call, code int, m *sip.Message) {
 		if code >= 300 || len(c.byID) >= maxCalls {
 			return
 		}
-		have = &call{id: string(m.CallID()), from: address(m.Header(sip.HFrom)), to: address(m.Header(sip.HTo)),
-			fromTag: string(m.FromTag()), state: "calling", started: now, until: now.Add(quietCall)}
+		have = &call{state: "calling", started: now, until: now.Add(quietCall)}
+		have.keep(m.CallID(), address(m.Header(sip.HFrom)), address(m.Header(sip.HTo)), m.FromTag())
 		c.byID[have.id] = have
 	}
 	switch {
@@ -106,14 +107,25 @@ func sessionTime(m *sip.Message) time.Duration {
 	return time.Duration(sec)*time.Second + 32*time.Second
 }
 
+// keep copies what is remembered of a message, in one piece.
+func (c *call) keep(id, from, to, tag []byte) {
+	all := string(slices.Concat(id, from, to, tag))
+	c.id, all = all[:len(id)], all[len(id):]
+	c.from, all = all[:len(from)], all[len(from):]
+	c.to, c.fromTag = all[:len(to)], all[len(to):]
+}
+
 // address is the URI of a From or To value, for people.
-func address(v []byte) string {
+func address(v []byte) []byte {
 	var na sip.NameAddr
 	if sip.ParseNameAddr(v, &na) != nil {
-		return string(v)
+		return v
 	}
-	return string(na.URI)
+	return na.URI
 }
+
+// messages are for reading responses: one is needed for a moment each time.
+var messages = sync.Pool{New: func() any { return new(sip.Message) }}
 
 // sweep forgets the calls that are given up.
 func (c *calls) sweep(now time.Time) {

@@ -28,8 +28,8 @@ type Offline struct {
 
 // OpenOffline opens the directory of a stopped node. A running server, or
 // another tool at work, is an error.
-func OpenOffline(ctx context.Context, dataDir string) (off *Offline, err error) {
-	off = &Offline{}
+func OpenOffline(ctx context.Context, dataDir string) (_ *Offline, err error) {
+	off := &Offline{}
 	defer func() {
 		if err != nil {
 			off.Close()
