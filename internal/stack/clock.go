@@ -74,9 +74,16 @@ func (s *Stack) takeGone() map[*flow.Flow]error {
 // once for all flows that ended within a tick, so that no transaction has to be entered anywhere for it.
 func (sh *shard) orphans(gone map[*flow.Flow]error, due []timed) []timed {
 	for _, c := range sh.client {
-		if err, ok := gone[c.flow]; ok && !c.machine.Answered() {
-			due = append(due, &orphan{client: c, err: err})
+		err, ok := gone[c.flow]
+		if !ok || c.machine.Answered() {
+			continue
 		}
+		// A server that has begun to answer will open another connection for the rest (RFC 3261 18.2.2). A phone
+		// cannot.
+		if c.heard && (c.flow.Dialled() || server(c.flow.Identity())) {
+			continue
+		}
+		due = append(due, &orphan{client: c, err: err})
 	}
 	for _, c := range sh.server {
 		if c.txn != nil {
