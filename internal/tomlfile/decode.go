@@ -3,6 +3,7 @@ package tomlfile
 import (
 	"encoding"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strconv"
@@ -129,7 +130,16 @@ func (d *decoder) text(n *node, u encoding.TextUnmarshaler) {
 	if !d.want(n, "a string in quotes", unstable.String) {
 		return
 	}
-	if err := u.UnmarshalText([]byte(n.text)); err != nil {
+	err := u.UnmarshalText([]byte(n.text))
+	if err == nil {
+		return
+	}
+	switch u.(type) { // the standard library's own words speak of functions
+	case *netip.Addr:
+		d.fail(n, "", "%q is not an IP address; an example is 10.0.0.1", n.text)
+	case *netip.Prefix:
+		d.fail(n, "", "%q is not a network; an example is 10.0.0.0/16", n.text)
+	default:
 		d.fail(n, "", "%v", err)
 	}
 }

@@ -111,7 +111,8 @@ func (c *checker) sites() {
 		c.fail("site", `for example [[site]] with name = "main" and kind = "central"`, "there is no site")
 		return
 	}
-	inCycle := c.parentCycles()
+	c.ringSites = c.parentCycles()
+	inCycle := c.ringSites
 	central := false
 	for i := range c.t.Sites {
 		s := &c.t.Sites[i]

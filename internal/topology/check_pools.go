@@ -179,9 +179,11 @@ func (c *checker) references(p *Pool, at func(string) string, inCycle map[FQDN]b
 	if p.Kind.Branch() && p.Backup == "" {
 		c.warn(at("fqdn"), "set backup-registrar", "branch pool %s has no backup registrar at the centre", p.FQDN)
 	}
-	if site := c.s.sites[p.Site]; site != nil && p.Kind.Branch() && site.Kind != BranchSite {
+	if site := c.s.sites[p.Site]; site == nil || c.ringSites[p.Site] {
+		// Reported where it is wrong.
+	} else if p.Kind.Branch() && site.Kind != BranchSite {
 		c.fail(at("site"), "", "a pool of kind %s belongs to a branch site, %s is central", p.Kind, p.Site)
-	} else if site != nil && site.Kind == BranchSite && !p.Kind.Branch() && p.Kind != Mediation {
+	} else if site.Kind == BranchSite && !p.Kind.Branch() && p.Kind != Mediation {
 		c.fail(at("site"), "", "a branch site holds an appliance, a branch server or a Mediation pool, not a pool of kind %s", p.Kind)
 	}
 	if p.Kind == Enterprise {

@@ -44,8 +44,7 @@ func (e *InvalidError) Error() string {
 }
 
 // Store keeps the topology of a node: the current snapshot in memory, the document and its history on disk.
-// A node needs nobody else to start from it. It is safe for concurrent use; several processes may share the
-// directory, and a revision number belongs to whoever creates its file first.
+// A node needs nobody else to start from it. It is safe for concurrent use, also by several processes.
 type Store struct {
 	dir     string
 	now     func() time.Time
@@ -118,6 +117,11 @@ func CreateStore(dataDir string, text []byte) (*Store, error) {
 	st := &Store{dir: dataDir, now: time.Now, watchers: map[int]func(old, new *Snapshot){}}
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	unlock, err := st.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	if _, err := st.apply(text, "first revision", 0); err != nil {
 		return nil, err
 	}
@@ -148,10 +152,19 @@ func (st *Store) Watch(fn func(old, new *Snapshot)) (stop func()) {
 func (st *Store) Apply(text []byte, note string, base int64) (*Snapshot, error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if cur := st.current.Load(); base != 0 && (cur == nil || cur.revision != base) {
-		return nil, fmt.Errorf("%w: it is at revision %d, this change was made from %d", ErrStale, cur.Revision(), base)
+	unlock, err := st.lock()
+	if err != nil {
+		return nil, err
 	}
-	return st.apply(text, note, 0)
+	defer unlock()
+	last, err := st.last()
+	if err != nil {
+		return nil, err
+	}
+	if base != 0 && last != base {
+		return nil, fmt.Errorf("%w: it is at revision %d, this change was made from %d", ErrStale, last, base)
+	}
+	return st.apply(text, note, last)
 }
 
 // Refresh takes up an edited topology.toml. It reports whether the topology changed. On an error the current
@@ -159,6 +172,11 @@ func (st *Store) Apply(text []byte, note string, base int64) (*Snapshot, error) 
 func (st *Store) Refresh() (changed bool, err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	unlock, err := st.lock()
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
 	last, err := st.last()
 	if err != nil {
 		return false, err
@@ -197,19 +215,17 @@ func (st *Store) Refresh() (changed bool, err error) {
 	return err == nil, err
 }
 
-// apply validates, writes and swaps. The caller holds the lock.
+// lock keeps other processes from changing the directory.
+func (st *Store) lock() (unlock func(), err error) { return lockDir(st.dir) }
+
+// apply validates, writes and swaps. The caller holds both locks; last is the newest revision on disk.
 func (st *Store) apply(text []byte, note string, last int64) (*Snapshot, error) {
 	s, err := st.check(text)
 	if err != nil {
 		return nil, err
 	}
-	if cur := st.current.Load(); cur != nil && bytes.Equal(cur.text, text) {
+	if cur := st.current.Load(); cur != nil && cur.revision == last && bytes.Equal(cur.text, text) {
 		return cur, nil
-	}
-	if last == 0 {
-		if last, err = st.last(); err != nil {
-			return nil, err
-		}
 	}
 	s.revision = last + 1
 	if err := st.write(s, note); err != nil {
@@ -290,7 +306,7 @@ func (st *Store) write(s *Snapshot, note string) error {
 		return err
 	}
 	defer os.Remove(tmp)
-	// A link fails when the number is taken, by another process that was faster.
+	// A link fails when the number is taken. Where directories cannot be locked, another process was faster.
 	if err := os.Link(tmp, st.path(s.revision)); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return ErrStale

@@ -82,6 +82,8 @@ type checker struct {
 	s     *Snapshot
 	t     *Topology
 	found []Problem
+
+	ringSites map[string]bool // sites that belong to each other, already reported
 }
 
 func (c *checker) fail(path, fix, format string, args ...any) {
