@@ -13,8 +13,8 @@ import (
 )
 
 // authenticate finds the user who sent m, or the answer that asks for
-// credentials or refuses.
-func (g *Gate) authenticate(f *flow.Flow, m *sip.Message) (uc.Identity, error) {
+// credentials or refuses. dialog says that m belongs to a dialog.
+func (g *Gate) authenticate(f *flow.Flow, m *sip.Message, dialog bool) (uc.Identity, error) {
 	now := g.now()
 	register := m.Method() == sip.REGISTER
 	realm, hidden, refused := g.realm(m)
@@ -47,7 +47,8 @@ func (g *Gate) authenticate(f *flow.Flow, m *sip.Message) (uc.Identity, error) {
 	if !user.Enabled {
 		return uc.Identity{}, &sip.Error{Code: 403, Diagnostic: "user is disabled"}
 	}
-	if err := g.himself(m, user, hidden, register); err != nil {
+	// Within a dialog From is what the other side called him.
+	if err := g.himself(m, user, hidden || dialog, register); err != nil {
 		g.counts.Impostors.Add(1)
 		return uc.Identity{}, err
 	}

@@ -45,9 +45,9 @@ type Config struct {
 	// the flow. The zero Identity with no error is a peer that is no server
 	// and may be a client. Nil trusts nobody.
 	Identify func(chain []*x509.Certificate) (uc.Identity, error)
-	// InDialog reports whether a request follows a route that this server made
-	// and signed: it belongs to a dialog whose beginning passed the gate. Nil
-	// reports false.
+	// InDialog reports whether a request has a route with a token of this
+	// server, whose signature is checked when it is followed: it then belongs
+	// to a dialog whose beginning passed the gate. Nil reports false.
 	InDialog func(tx *stack.ServerTxn) bool
 	// Served reports whether a request is answered by a service here, which
 	// challenges with 401, and not passed on, which does with 407. Nil takes
@@ -115,14 +115,10 @@ func (g *Gate) SetLimits(l Limits) {
 // Opened gives a flow its trust class and the limits of that class. It is meant
 // for stack.Config.Open.
 func (g *Gate) Opened(f *flow.Flow) error {
-	var id uc.Identity
-	if chain := f.PeerCertificates(); len(chain) > 0 && g.cfg.Identify != nil {
-		var err error
-		if id, err = g.cfg.Identify(chain); err != nil {
-			g.counts.Certificates.Add(1)
-			g.cfg.Log.Warn("peer refused: not a server of this deployment", "flow", f.ID(), "peer", f.Remote(), "err", err)
-			return err
-		}
+	id, err := g.identify(f.PeerCertificates())
+	if err != nil {
+		g.cfg.Log.Warn("peer refused: not a server of this deployment", "flow", f.ID(), "peer", f.Remote(), "err", err)
+		return err
 	}
 	l := g.limits.Load()
 	if id.Known() {
@@ -134,6 +130,17 @@ func (g *Gate) Opened(f *flow.Flow) error {
 		f.SetLimits(&l.Client)
 	}
 	return nil
+}
+
+func (g *Gate) identify(chain []*x509.Certificate) (uc.Identity, error) {
+	if len(chain) == 0 || g.cfg.Identify == nil {
+		return uc.Identity{}, nil
+	}
+	id, err := g.cfg.Identify(chain)
+	if err != nil {
+		g.counts.Certificates.Add(1)
+	}
+	return id, err
 }
 
 // trusted reports whether an identity was earned with a certificate, so that
@@ -153,7 +160,8 @@ func (g *Gate) Admit(tx *stack.ServerTxn) error {
 	if tx.Method() == sip.ACK {
 		return nil // has no answer, and goes nowhere but along a route of ours
 	}
-	if g.cfg.InDialog != nil && m.ToTag() != nil && g.cfg.InDialog(tx) {
+	dialog := m.ToTag() != nil && g.cfg.InDialog != nil && g.cfg.InDialog(tx)
+	if dialog && !begins(m.Method()) {
 		// Whoever holds a signed route was let in when the dialog began. Who
 		// sends is known only as far as the connection says.
 		if user := g.user(m.Header(sip.HFrom)); user != nil && associated(f, user) {
@@ -164,12 +172,19 @@ func (g *Gate) Admit(tx *stack.ServerTxn) error {
 	if g.open(m) {
 		return g.stranger(f)
 	}
-	id, err := g.authenticate(f, m)
+	id, err := g.authenticate(f, m, dialog)
 	if err != nil {
 		return err
 	}
 	tx.SetIdentity(id)
 	return nil
+}
+
+// begins reports whether a method does by itself what people should be asked
+// their names for, in a dialog or not: the other side of a call knows the route
+// to a phone, and must not use it for messages in other people's names.
+func begins(m sip.Method) bool {
+	return m == sip.MESSAGE || m == sip.SUBSCRIBE || m == sip.PUBLISH || m == sip.REGISTER
 }
 
 func client(u *directory.User) uc.Identity { return uc.Identity{AOR: u.AOR, Class: uc.Client} }

@@ -21,8 +21,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"parley/internal/config"
 	"parley/internal/contract/binding"
 	"parley/internal/directory"
+	"parley/internal/porttable"
 	"parley/internal/service"
 	"parley/internal/sip"
 	"parley/internal/stack"
@@ -32,9 +34,20 @@ import (
 
 // Spec declares the service.
 var Spec = service.Spec{
-	Name:     "registrar",
-	Roles:    []topology.Role{topology.RoleFrontEnd, topology.RoleBranch},
-	Needs:    service.NeedSIP | service.NeedBus | service.NeedDirectory,
+	Name:  "registrar",
+	Doc:   "Where users are signed in, and the listeners they sign in on.",
+	Roles: []topology.Role{topology.RoleFrontEnd, topology.RoleBranch},
+	Needs: service.NeedSIP | service.NeedBus | service.NeedDirectory,
+	Ports: []service.Port{
+		{Row: porttable.SrvFeFrontend5061, Transport: service.TLS, ClientCert: service.AskClientCert},
+		{Row: config.RowSIPTCP, Transport: service.TCP, Optional: true},
+		{Row: config.RowSIPUDP, Transport: service.UDP, Optional: true, Number: 5060,
+			Extension: "desk phones expect SIP over UDP"},
+		{Row: "ext-sip-ws-8088", Transport: service.WS, Optional: true, Number: 8088,
+			Extension: "SIP over WebSocket behind a reverse proxy that does TLS"},
+		{Row: "ext-sip-wss-8089", Transport: service.WSS, Optional: true, Number: 8089,
+			Extension: "SIP over secure WebSocket for browsers"},
+	},
 	Critical: true,
 	Handles:  []string{"REGISTER"},
 	Settings: func() any { s := DefaultSettings; return &s },
@@ -78,9 +91,10 @@ func New(h service.Host) (*Registrar, error) {
 	return r, nil
 }
 
-// Start begins to expire bindings and, in a pool, to share them.
-func (r *Registrar) Start(context.Context) error {
-	ctx, cancel := context.WithCancel(context.Background())
+// Start opens the listeners clients sign in on, and begins to expire bindings
+// and, in a pool, to share them.
+func (r *Registrar) Start(start context.Context) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(start))
 	r.cancel = cancel
 	if s, err := binding.NewSync(r.table, r.host.Bus, r.host.Node.FQDN, r.host.Log); err != nil {
 		cancel()
@@ -91,7 +105,7 @@ func (r *Registrar) Start(context.Context) error {
 	}
 	r.stopWatch = r.host.Directory.Watch(r.userChanged)
 	r.running.Go(func() { r.sweep(ctx) })
-	return nil
+	return r.host.ListenAll(start)
 }
 
 // Drain has nothing to finish: a REGISTER is answered at once.
