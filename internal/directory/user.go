@@ -1,6 +1,8 @@
 package directory
 
 import (
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"parley/internal/uc"
@@ -36,9 +38,6 @@ type Policy struct {
 	MaxSubscribers   int  `json:"maxSubscribers"`   // prompted watchers, 0 to 600
 	Federation       bool `json:"federation"`       // may reach users of partner domains
 	OutsideAccess    bool `json:"outsideAccess"`    // may sign in through an Edge
-
-	// unknown keeps settings written by a newer version of the program.
-	unknown map[string]string
 }
 
 // DefaultPolicy is what a user has when nothing else was set.
@@ -47,4 +46,33 @@ func DefaultPolicy() Policy {
 		MaxEndpoints: 8, Voice: true, Video: true, Messaging: true, OfflineMessages: true,
 		MaxContacts: 250, MaxSubscriptions: 1000, MaxSubscribers: 200, Federation: true,
 	}
+}
+
+// encodePolicy lays p over what the store has, so that settings written by a
+// newer version of the program stay.
+func encodePolicy(stored string, p Policy) (string, error) {
+	all := map[string]json.RawMessage{}
+	if stored != "" {
+		if err := json.Unmarshal([]byte(stored), &all); err != nil {
+			return "", fmt.Errorf("stored policy: %w", err)
+		}
+	}
+	known, err := json.Marshal(p)
+	if err != nil {
+		return "", err
+	}
+	if err := json.Unmarshal(known, &all); err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(all)
+	return string(text), err
+}
+
+// decodePolicy gives settings that are not stored their default.
+func decodePolicy(stored string) (Policy, error) {
+	p := DefaultPolicy()
+	if err := json.Unmarshal([]byte(stored), &p); err != nil {
+		return Policy{}, fmt.Errorf("stored policy: %w", err)
+	}
+	return p, nil
 }
