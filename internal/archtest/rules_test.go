@@ -1,0 +1,151 @@
+package archtest
+
+// module is the prefix of our own packages; the rules leave it and "internal/" out.
+const module = "parley/"
+
+// row says how high a package stands. A pattern that ends in /... covers the folder and everything below;
+// the longest pattern that fits decides.
+type row struct {
+	height   int
+	packages []string
+}
+
+var rows = []row{
+	{0, []string{"uc", "sip", "xmldoc/...", "porttable"}},
+	{1, []string{"sip/txn", "sip/dialog", "sip/event", "sip/digest", "lane", "tomlfile"}},
+	{2, []string{"flow/...", "stack", "bus", "store", "keyring", "cert", "topology", "config", "obs"}},
+	{3, []string{"contract/...", "directory", "proxy", "gate", "service", "route", "plan/..."}},
+	{5, []string{"service/...", "service/adminapi"}},
+	{6, []string{"node"}},
+	{7, []string{"cmd/..."}},
+}
+
+// planned packages have rules already and do not exist yet. An entry is removed when its package appears.
+var planned = []string{"plan/...", "media", "service/avedge"}
+
+// outside are folders whose packages no rule speaks of: tests of the whole and benchmarks.
+var outside = []string{"test/...", "bench/..."}
+
+// rule forbids imports. From and to are patterns; to may name packages of others by their full path.
+type rule struct {
+	from     []string
+	except   []string // packages in from that the rule spares
+	to       []string
+	spare    []string // packages in to that are allowed
+	sentence string
+}
+
+var rules = []rule{
+	{
+		from:     []string{"uc", "sip", "sip/txn", "sip/dialog", "sip/event", "sip/digest", "xmldoc/...", "lane", "porttable"},
+		to:       []string{"net", "net/http", "crypto/tls", "log/slog", "log", "os/exec"},
+		sentence: "grammars and machines know no sockets and write no log: they take bytes and time and return what to do",
+	},
+	{
+		from:     []string{"uc", "sip", "xmldoc/...", "porttable"},
+		to:       []string{"*.*/..."},
+		sentence: "vocabulary and grammars import the standard library and each other only, so that they can become public modules",
+	},
+	{
+		from:     []string{"flow/...", "stack"},
+		to:       []string{"directory", "topology", "config", "store", "bus", "contract/...", "service/...", "gate", "route"},
+		sentence: "flow and stack know nothing of users, policy, store or bus: node fills their hooks",
+	},
+	{
+		from:     []string{"gate", "route"},
+		to:       []string{"store", "bus", "node"},
+		sentence: "gate and route get their lookups through small interfaces that they define; what waits for store or bus does not belong there",
+	},
+	{
+		from:     []string{"service/..."},
+		except:   []string{"service", "service/all"},
+		to:       []string{"service/...", "node", "flow/...", "gate", "route"},
+		spare:    []string{"service"},
+		sentence: "a service meets others by SIP, by a contract, or by a store table; it imports no other service and not node, flow, gate or route",
+	},
+	{
+		from:     []string{"contract/..."},
+		to:       []string{"store", "directory", "topology", "config", "stack", "flow/...", "service/...", "node"},
+		sentence: "a contract imports vocabulary and the bus only, and holds both sides: call and serve",
+	},
+	{
+		from:     []string{"bus", "store"},
+		to:       []string{"contract/...", "service/...", "directory"},
+		sentence: "bus and store carry data whose meaning they do not know",
+	},
+	{
+		from:     []string{"..."},
+		except:   []string{"bus"},
+		to:       []string{"github.com/nats-io/..."},
+		sentence: "only bus speaks NATS",
+	},
+	{
+		from:     []string{"..."},
+		except:   []string{"store"},
+		to:       []string{"github.com/jackc/...", "modernc.org/sqlite/...", "database/sql"},
+		sentence: "only store speaks SQL drivers; others ask it",
+	},
+	{
+		from:     []string{"..."},
+		except:   []string{"media", "service/avedge"},
+		to:       []string{"github.com/pion/..."},
+		sentence: "only media and the A/V Edge touch packets",
+	},
+	{
+		from:     []string{"..."},
+		except:   []string{"cert"},
+		to:       []string{"crypto/ecdsa", "crypto/rsa", "crypto/ed25519", "crypto/ecdh"},
+		sentence: "only cert makes keys",
+	},
+	{
+		from:     []string{"..."},
+		except:   []string{"cmd/..."},
+		to:       []string{"github.com/spf13/cobra"},
+		sentence: "the command line is made in cmd; everything else is called by it",
+	},
+}
+
+// exception is an import that a rule forbids and that is right all the same.
+type exception struct{ from, to, because string }
+
+var exceptions = []exception{
+	{"contract/binding", "flow", "a binding holds the flow it came by, and only its owner's"},
+	{"service/registrar", "flow", "a registration is about the flow it came by"},
+}
+
+// call forbids a call in the source of packages, tests left out.
+type call struct {
+	from     []string
+	except   []string
+	pkg      string
+	names    []string
+	sentence string
+}
+
+var calls = []call{
+	{
+		from:     []string{"uc", "sip", "sip/txn", "sip/dialog", "sip/event", "sip/digest", "xmldoc/...", "porttable", "plan/..."},
+		pkg:      "time",
+		names:    []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "NewTimer", "NewTicker", "Tick"},
+		sentence: "time is an argument here, so that a test can be an hour long and take a millisecond",
+	},
+	{
+		from:     []string{"..."},
+		except:   []string{"cmd/..."},
+		pkg:      "os",
+		names:    []string{"Exit"},
+		sentence: "only cmd ends the process",
+	},
+	{
+		from:     []string{"..."},
+		pkg:      "log",
+		names:    []string{"Fatal", "Fatalf", "Fatalln", "Print", "Printf", "Println", "Panic", "Panicf"},
+		sentence: "a logger comes through the constructor",
+	},
+}
+
+// quiet packages start no goroutines.
+var quiet = call{
+	from:     []string{"uc", "sip", "sip/txn", "sip/dialog", "sip/event", "sip/digest", "xmldoc/...", "porttable", "topology", "plan/..."},
+	sentence: "machines and grammars start no goroutines: whoever drives them owns the concurrency",
+}
