@@ -16,12 +16,12 @@ const (
 // Framer cuts messages from a stream. It remembers how far it has looked, so that a peer who sends a byte at a
 // time costs a byte's work at a time. The zero value is ready; it holds no bytes of its own.
 type Framer struct {
-	scan   int   // where to go on looking for the end of the line
-	line   int   // where that line begins
-	head   int   // length of start line and fields with the blank line, once known
-	total  int   // length of the whole message, once known
-	length int64 // Content-Length, -1 when there was none
-	pinged bool  // the last frame was CR LF and may be half a ping
+	scan   int  // where to go on looking for the end of the line
+	line   int  // where that line begins
+	length int  // where the Content-Length field begins, 0 before it was seen
+	head   int  // length of start line and fields with the blank line, once known
+	total  int  // length of the whole message, once known
+	pinged bool // the last frame was CR LF and may be half a ping
 }
 
 // Next looks at buf, which begins where the last frame ended, and returns how long the first frame is and what
@@ -69,93 +69,75 @@ func (f *Framer) crlf(buf []byte) (int, FrameKind, error) {
 
 // readHead goes through the lines of the head until the blank one and then knows the message's length.
 func (f *Framer) readHead(buf []byte, lim *Limits) *ParseError {
-	if f.scan == 0 {
-		f.length = -1
-	}
 	for {
 		i := bytes.IndexByte(buf[f.scan:], '\n')
-		if i < 0 {
-			f.scan = len(buf)
-			if f.scan > lim.MaxHead {
-				return &ParseError{513, lim.MaxHead, "fewer bytes of header fields"}
-			}
-			if f.scan-f.line > lim.MaxHeaderLine {
-				return &ParseError{513, f.line, "a shorter header field"}
-			}
-			return nil
-		}
 		nl := f.scan + i
-		if nl > lim.MaxHead {
+		if i < 0 {
+			nl = len(buf)
+		}
+		switch {
+		case nl > lim.MaxHead:
 			return &ParseError{513, lim.MaxHead, "fewer bytes of header fields"}
-		}
-		if nl-f.line > lim.MaxHeaderLine {
+		case nl-f.line > lim.MaxHeaderLine:
 			return &ParseError{513, f.line, "a shorter header field"}
-		}
-		f.scan = nl + 1
-		if nl == f.line+1 && buf[f.line] == '\r' {
+		case i < 0:
+			f.scan = nl
+			return nil
+		case nl == f.line+1 && buf[f.line] == '\r':
 			f.head = nl + 1
-			return f.measure(buf, lim)
+			return f.measure(buf[:f.head], lim)
 		}
-		f.line = nl + 1
-	}
-}
-
-// measure finds Content-Length in the head and from it the length of the message.
-func (f *Framer) measure(buf []byte, lim *Limits) *ParseError {
-	head := buf[:f.head]
-	for pos := bytes.IndexByte(head, '\n') + 1; pos < len(head); {
-		nl := pos + bytes.IndexByte(head[pos:], '\n')
-		if c := head[pos]; c|0x20 == 'c' || c|0x20 == 'l' {
-			if e := f.contentLength(head, pos); e != nil {
+		// Most names do not begin with c or l and need no further look.
+		if c := buf[f.line] | 0x20; (c == 'c' || c == 'l') && f.line > 0 {
+			if e := f.note(buf[f.line:nl]); e != nil {
 				return e
 			}
 		}
-		pos = nl + 1
+		f.scan = nl + 1
+		f.line = f.scan
 	}
-	switch {
-	case f.length < 0:
-		// RFC 3261 section 18.3: without it a stream cannot be cut.
-		return bad(f.head, "a Content-Length, since this is a stream")
-	case f.length > int64(lim.MaxBody):
-		return &ParseError{413, f.head, "a smaller body"}
-	case f.length+int64(f.head) > int64(lim.MaxMessage):
-		return &ParseError{513, f.head, "a smaller message"}
+}
+
+// note remembers where the Content-Length is, if line is it.
+func (f *Framer) note(line []byte) *ParseError {
+	n := 0
+	for n < len(line) && is(line[n], cToken) {
+		n++
 	}
-	f.total = f.head + int(f.length)
+	if HeaderIDOf(line[:n]) != HContentLength {
+		return nil
+	}
+	if f.length > 0 {
+		return bad(f.line, "only one Content-Length")
+	}
+	f.length = f.line
 	return nil
 }
 
-// contentLength reads the field at pos if it is a Content-Length.
-func (f *Framer) contentLength(head []byte, pos int) *ParseError {
-	n := pos
-	for is(head[n], cToken) {
-		n++
+// measure reads the Content-Length and from it knows the length of the message.
+func (f *Framer) measure(head []byte, lim *Limits) *ParseError {
+	if f.length == 0 {
+		// RFC 3261 section 18.3: without it a stream cannot be cut.
+		return bad(f.head, "a Content-Length, since this is a stream")
 	}
-	if HeaderIDOf(head[pos:n]) != HContentLength {
-		return nil
-	}
-	for head[n] == ' ' || head[n] == '\t' {
-		n++
-	}
-	if head[n] != ':' {
-		return bad(n, "a colon after Content-Length")
-	}
-	if f.length >= 0 {
-		return bad(pos, "only one Content-Length")
-	}
-	n++
-	end := n
+	end := f.length
 	for {
 		end += bytes.IndexByte(head[end:], '\n') + 1
-		if head[end] != ' ' && head[end] != '\t' {
+		if head[end] != ' ' && head[end] != '\t' { // not a fold
 			break
 		}
 	}
-	v, _, ok := parseUint(trim(head[n:end]))
-	if !ok {
-		return bad(n, "Content-Length as a number")
+	_, value, colon := bytes.Cut(head[f.length:end], []byte(":"))
+	n, _, ok := parseUint(trim(value))
+	switch {
+	case !colon || !ok:
+		return bad(f.length, "Content-Length as a number")
+	case int64(n) > int64(lim.MaxBody):
+		return &ParseError{413, f.head, "a smaller body"}
+	case int64(n)+int64(f.head) > int64(lim.MaxMessage):
+		return &ParseError{513, f.head, "a smaller message"}
 	}
-	f.length = int64(v)
+	f.total = f.head + int(n)
 	return nil
 }
 

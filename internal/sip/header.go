@@ -1,5 +1,7 @@
 package sip
 
+import "encoding/binary"
+
 // Header is a header field to be written: name and value as they shall appear on the wire. A CR or LF in
 // either is written as a space, so a value can never become a field of its own.
 type Header struct {
@@ -190,43 +192,82 @@ func (id HeaderID) String() string {
 // List reports whether values of the field are separated by commas, so that one field can carry several.
 func (id HeaderID) List() bool { return id < numHeaders && headers[id].list }
 
-var (
-	nameHash    [512]HeaderID // by hashName; a collision is found at start
-	compactName [256]HeaderID // by lower-case letter
-)
-
-// hashName is a perfect hash over the names above: it reads the length and three bytes.
-func hashName(n []byte) uint {
-	l := uint(len(n))
-	return (l*hashLen + uint(n[0]|0x20)*hashFirst + uint(n[l/2]|0x20)*hashMid + uint(n[l-1]|0x20)*hashLast) & 511
+// Names are found in two steps. Most peers use the usual spelling, and that is recognised by comparing its first
+// and last eight bytes as numbers. Other spellings take a perfect hash over a few letters and a comparison
+// without case.
+type nameKey struct {
+	head, tail uint64 // the first and the last eight bytes; a shorter name is padded and has no tail
+	len        int
 }
 
-const hashLen, hashFirst, hashMid, hashLast = 510, 89, 417, 134
+var (
+	usualHash   [1024]HeaderID // by nameKey.hash
+	usualKey    [numHeaders]nameKey
+	anyHash     [512]HeaderID // by hashName
+	compactName [256]HeaderID // by letter, in both cases
+)
+
+func (k nameKey) hash() uint64 { return (k.head*usualHead ^ k.tail*usualTail) >> 54 }
+
+// keyOf reads the key of the name of n bytes at raw[pos]. Eight bytes must be there.
+func keyOf(raw []byte, pos, n int) nameKey {
+	k := nameKey{head: binary.LittleEndian.Uint64(raw[pos:]), len: n}
+	if n < 8 {
+		k.head &= 1<<(8*n) - 1
+	} else {
+		k.tail = binary.LittleEndian.Uint64(raw[pos+n-8:])
+	}
+	return k
+}
+
+// hashName does not see case: it reads the length and three letters.
+func hashName[T []byte | string](n T) uint {
+	l := uint(len(n))
+	return (l*510 + uint(n[0]|0x20)*89 + uint(n[l/2]|0x20)*417 + uint(n[l-1]|0x20)*134) & 511
+}
+
+const usualHead, usualTail = 0x63d2e49085ef3431, 0x3e0a813bdc2ae99 // found by trying
 
 func init() {
+	put := func(slot *HeaderID, id HeaderID) {
+		if *slot != HOther {
+			panic("sip: header names collide: " + id.String() + ", " + slot.String())
+		}
+		*slot = id
+	}
 	for id := HVia; id < numHeaders; id++ {
-		h := headers[id]
+		h := &headers[id]
 		if c := h.compact; c != 0 {
-			compactName[c] = id
+			put(&compactName[c], id)
+			put(&compactName[c-0x20], id)
 		}
-		if slot := &nameHash[hashName([]byte(h.name))]; *slot == HOther {
-			*slot = id
-		} else {
-			panic("sip: header names collide: " + h.name + ", " + slot.String())
-		}
+		put(&anyHash[hashName(h.name)], id)
+		usualKey[id] = keyOf([]byte(h.name+"\x00\x00\x00\x00\x00\x00\x00\x00"), 0, len(h.name))
+		put(&usualHash[usualKey[id].hash()], id)
 	}
 }
 
+// headerID returns the id of the name of n bytes at raw[pos].
+func headerID(raw []byte, pos, n int) HeaderID {
+	if n > 1 && pos+8 <= len(raw) {
+		k := keyOf(raw, pos, n)
+		if id := usualHash[k.hash()]; usualKey[id] == k && (n <= 16 || string(raw[pos:pos+n]) == headers[id].name) {
+			return id
+		}
+	}
+	return HeaderIDOf(raw[pos : pos+n])
+}
+
 // HeaderIDOf returns the id of a header field name in long or compact form, or HOther.
-func HeaderIDOf(name []byte) HeaderID {
+func HeaderIDOf[T []byte | string](name T) HeaderID {
 	if len(name) < 2 {
 		if len(name) == 0 {
 			return HOther
 		}
-		return compactName[lower(name[0])]
+		return compactName[name[0]]
 	}
-	id := nameHash[hashName(name)]
-	if n := headers[id].name; string(name) != n && !equalFold(name, n) {
+	id := anyHash[hashName(name)]
+	if !equalFold(name, headers[id].name) {
 		return HOther
 	}
 	return id

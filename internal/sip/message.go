@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"iter"
 	"net/netip"
 )
@@ -121,7 +122,7 @@ func (m *Message) HeaderNamed(name string) []byte {
 			return m.raw[f.value:f.end:f.end]
 		}
 	}
-	if id := HeaderIDOf([]byte(name)); id != HOther {
+	if id := HeaderIDOf(name); id != HOther {
 		return m.Header(id)
 	}
 	return nil
@@ -250,6 +251,9 @@ func (m *Message) HasToken(id HeaderID, token string) bool {
 
 // cutList splits a list at its first comma that is neither in quotes nor in angle brackets.
 func cutList(b []byte) (item, rest []byte) {
+	if bytes.IndexByte(b, ',') < 0 {
+		return trim(b), nil
+	}
 	angle := false
 	for i := 0; i < len(b); i++ {
 		switch b[i] {

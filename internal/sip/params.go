@@ -83,13 +83,16 @@ func checkParams(b []byte) int {
 		if b[i] != ';' {
 			return i
 		}
-		i = skipLWS(b, i+1)
-		for i < len(b) && is(b[i], cToken) {
-			i++
+		name := skipLWS(b, i+1)
+		for i = name; i < len(b) && is(b[i], cToken); i++ {
 		}
+		named := i > name
 		i = skipLWS(b, i)
 		if i == len(b) || b[i] != '=' {
 			continue
+		}
+		if !named {
+			return i
 		}
 		i = skipLWS(b, i+1)
 		switch {

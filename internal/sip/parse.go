@@ -1,6 +1,10 @@
 package sip
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
 
 const version = "SIP/2.0"
 
@@ -112,81 +116,74 @@ func (m *Message) index(raw []byte, pos int, lim *Limits) (int, *ParseError) {
 	fields := m.fields
 	begin, lines := pos, 0
 	for {
-		if pos >= len(raw) {
+		i := bytes.IndexByte(raw[pos:], '\n')
+		if i < 0 {
 			m.fields = fields
-			m.raw = raw[:pos]
-			m.closeHead()
-			return len(m.raw), or(first, bad(pos, "a blank line after the header fields"))
+			return m.closeHead(pos), or(first, bad(pos, "CR LF at the end of a header field, and a blank line after them"))
 		}
-		nl := bytes.IndexByte(raw[pos:], '\n')
-		if nl < 0 {
-			m.fields = fields
-			m.raw = raw[:pos]
-			m.closeHead()
-			return len(m.raw), or(first, bad(pos, "CR LF at the end of a header field"))
-		}
-		nl += pos
+		nl := pos + i
 		lines++
-		if nl == pos+1 && raw[pos] == '\r' {
+		if i == 1 && raw[pos] == '\r' {
 			break
 		}
-		n := pos
-		for is(raw[n], cToken) {
-			n++
+		colon := findColon(raw, pos, nl)
+		n := colon
+		for n > pos && (raw[n-1] == ' ' || raw[n-1] == '\t') {
+			n--
 		}
-		f := field{start: uint32(pos), nameLen: uint16(n - pos), id: HeaderIDOf(raw[pos:n])}
-		v := n
-		for raw[v] == ' ' || raw[v] == '\t' {
-			v++
-		}
-		wrong := ""
-		if raw[v] != ':' || n == pos || n-pos > 255 {
-			wrong = "a header field name and a colon"
-		}
-		v++
+		id := headerID(raw, pos, n-pos)
+
+		folded := false
 		for nl+1 < len(raw) && (raw[nl+1] == ' ' || raw[nl+1] == '\t') {
-			i := bytes.IndexByte(raw[nl+1:], '\n')
-			if i < 0 {
+			if i = bytes.IndexByte(raw[nl+1:], '\n'); i < 0 {
 				break // found again, and reported, at the top of the loop
 			}
-			f.folded = true
+			folded = true
 			lines++
 			nl += 1 + i
 		}
-		if raw[nl-1] != '\r' {
-			wrong = "CR before LF"
+		switch {
+		case len(fields) >= lim.MaxHeaders:
+			m.fields = fields
+			return m.closeHead(pos), &ParseError{513, pos, "no further header fields"}
+		case nl-pos > lim.MaxHeaderLine:
+			m.fields = fields
+			return m.closeHead(pos), &ParseError{513, pos, "a shorter header field"}
+		case nl > lim.MaxHead:
+			m.fields = fields
+			return m.closeHead(pos), &ParseError{513, pos, "fewer bytes of header fields"}
 		}
-		e := nl - 1
-		for v < e && (raw[v] == ' ' || raw[v] == '\t' || f.folded && is(raw[v], cLWS)) {
+
+		v, e := colon+1, nl-1
+		for v < e && (raw[v] == ' ' || raw[v] == '\t' || folded && is(raw[v], cLWS)) {
 			v++
 		}
 		for v < e && is(raw[e-1], cLWS) {
 			e--
 		}
-		if v > e {
-			v = e
+		// Written in place: building a field and then copying it is slower than all the rest.
+		if len(fields) == cap(fields) {
+			fields = append(fields, field{})
+		} else {
+			fields = fields[:len(fields)+1]
 		}
-		f.value, f.end = uint32(v), uint32(e)
-		pos = nl + 1
-		switch {
-		case wrong != "":
-			first = or(first, bad(n, wrong))
-			f.id = HOther
-		case len(fields) >= lim.MaxHeaders:
-			return m.tooLarge(fields, raw, f, "no further header fields")
-		case nl-int(f.start) > lim.MaxHeaderLine:
-			return m.tooLarge(fields, raw, f, "a shorter header field")
-		case pos > lim.MaxHead:
-			return m.tooLarge(fields, raw, f, "fewer bytes of header fields")
+		f := &fields[len(fields)-1]
+		f.start, f.value, f.end = uint32(pos), uint32(min(v, e)), uint32(e)
+		f.nameLen, f.id, f.folded = uint16(n-pos), id, folded
+
+		if raw[nl-1] != '\r' {
+			first = or(first, bad(nl-1, "CR before LF"))
 		}
-		fields = append(fields, f)
-		if f.id != HOther {
-			if m.first[f.id] == 0 {
-				m.first[f.id] = uint8(len(fields))
-			} else if headers[f.id].single {
-				first = or(first, bad(int(f.start), "only one "+headers[f.id].name))
+		if id == HOther { // the names that have an id are tokens
+			if i := allIn(raw[pos:n], cToken); i >= 0 || colon == nl || n == pos || n-pos > 255 {
+				first = or(first, bad(pos+max(i, 0), "a header field name and a colon"))
 			}
+		} else if m.first[id] == 0 {
+			m.first[id] = uint8(len(fields))
+		} else if headers[id].single {
+			first = or(first, bad(pos, "only one "+headers[id].name))
 		}
+		pos = nl + 1
 	}
 	m.fields = fields
 	// A CR on its own may be a line end for somebody behind us and hide a field from us.
@@ -196,21 +193,34 @@ func (m *Message) index(raw []byte, pos int, lim *Limits) (int, *ParseError) {
 	return pos + 2, first
 }
 
-var crByte = []byte{'\r'}
-
-// tooLarge ends indexing at a field that breaks a limit. What came before it stays readable, so that the
-// request can be answered.
-func (m *Message) tooLarge(fields []field, raw []byte, f field, expected string) (int, *ParseError) {
-	m.fields = fields
-	m.raw = raw[:f.start]
-	m.closeHead()
-	return len(m.raw), &ParseError{513, int(f.start), expected}
+// findColon returns the index of the first colon in raw[from:to], or to. It looks at eight bytes at a time, since
+// this is the first thing done to every line.
+func findColon(raw []byte, from, to int) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	const colons = ':' * ones
+	for from+8 <= len(raw) {
+		x := binary.LittleEndian.Uint64(raw[from:]) ^ colons
+		if hit := (x - ones) &^ x & tops; hit != 0 {
+			return min(from+bits.TrailingZeros64(hit)/8, to)
+		}
+		if from += 8; from >= to {
+			return to
+		}
+	}
+	for from < to && raw[from] != ':' {
+		from++
+	}
+	return from
 }
 
-// closeHead gives an unfinished head its blank line, so that every reader of the index finds one. It copies,
-// because the bytes after the head are not ours; this happens only to broken messages.
-func (m *Message) closeHead() {
-	m.raw = append(m.raw[:len(m.raw):len(m.raw)], '\r', '\n')
+var crByte = []byte{'\r'}
+
+// closeHead ends a head that cannot be read beyond pos, and gives it a blank line, so that every reader of the
+// index finds one and a request can still be answered. It copies, because the bytes after the head are not ours;
+// this happens only to broken messages. It returns the length of the head.
+func (m *Message) closeHead(pos int) int {
+	m.raw = append(m.raw[:pos:pos], '\r', '\n')
+	return len(m.raw)
 }
 
 func or(a, b *ParseError) *ParseError {

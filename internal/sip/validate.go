@@ -1,5 +1,7 @@
 package sip
 
+import "bytes"
+
 // Validate checks the grammar of what a server is going to read: request URI, Via, From, To, Contact, Route,
 // Record-Route and Path. Parse must have gone well. It answers 416 for a request URI whose scheme is neither
 // sip, sips nor tel, and 400 for the rest; it does not judge whether the server wants the request.
@@ -51,8 +53,7 @@ func eachValue(m *Message, f *field, check func([]byte) *ParseError) *ParseError
 		item, rest = cutList(rest)
 		if len(item) > 0 {
 			if e := check(item); e != nil {
-				e.Offset += len(all) - len(rest) - len(item)
-				e.Offset = max(e.Offset, 0)
+				e.Offset += bytes.Index(all, item) // of an equal item before it, the same is true
 				return e
 			}
 		}
@@ -75,8 +76,11 @@ func checkAddr(b []byte) *ParseError {
 	var u URI
 	e := parseURI(n.URI, &u)
 	if e != nil {
-		e.Offset += len(b) - len(n.Params) - len(n.URI)
-		e.Offset = max(e.Offset, 0)
+		at := len(b) - len(n.Params) - len(n.URI)
+		if b[len(b)-len(n.Params)-1] == '>' {
+			at--
+		}
+		e.Offset += at
 	}
 	return e
 }
