@@ -88,8 +88,11 @@ func (c *call) one(ev *event) {
 			c.tx.Respond(500, "")
 		}
 	}()
-	if ev.m != nil && c.opt.OnResponse != nil {
+	switch {
+	case ev.m != nil && c.opt.OnResponse != nil:
 		c.opt.OnResponse(&c.branches[ev.branch].Branch, ev.m)
+	case ev.kind == evFailed && c.opt.OnBranchFailure != nil && ev.code != 487:
+		c.opt.OnBranchFailure(&c.branches[ev.branch].Branch, ev.code)
 	}
 	var space [8]action
 	acts := c.machine.step(ev.kind, ev.branch, ev.code, space[:0])
@@ -157,16 +160,22 @@ func (c *call) release() {
 		c.alarm.Stop()
 	}
 	for i := range c.branches {
-		b := &c.branches[i]
-		if b.alarm != nil {
+		if b := &c.branches[i]; b.alarm != nil {
 			b.alarm.Stop()
 			b.alarm = nil
 		}
+	}
+	c.best, c.credits = nil, nil
+	if c.machine.gaveUp {
+		return // that branch may be waiting for a connection and write its request yet
+	}
+	for i := range c.branches {
+		b := &c.branches[i]
 		if c.opt.OnResponse == nil {
 			b.Branch, b.tx = Branch{}, nil
 		}
 	}
-	c.req, c.best, c.credits, c.edit = nil, nil, nil, edit{}
+	c.req, c.edit = nil, edit{}
 	c.opt = Options{OnResponse: c.opt.OnResponse}
 }
 

@@ -13,6 +13,7 @@ type machine struct {
 	stopped   bool // no further group is started
 	cancelled bool // by the caller
 	answered  bool // a final response was passed on, or somebody took over
+	gaveUp    bool // a branch was given up that may still be about to be sent
 }
 
 // slot is the machine's view of one branch.
@@ -201,12 +202,11 @@ func (m *machine) timeout(acts []action) []action {
 }
 
 // giveUp ends a branch that takes too long, as if it had answered 408. It does not wait for what a CANCEL brings:
-// a 487 is ignored then, and a 2xx that crosses it is passed on like any other.
+// a 487 is ignored then, and a 2xx that crosses it is passed on like any other. For other requests than INVITE it
+// only sees to it that no further target is tried.
 func (m *machine) giveUp(i int, acts []action) []action {
-	if m.invite {
-		acts = m.cancelOne(i, 408, acts)
-	}
-	return m.final(i, 408, acts)
+	m.gaveUp = true
+	return m.final(i, 408, m.cancelOne(i, 408, acts))
 }
 
 // cancelRest cancels every branch but one that still may be answered.

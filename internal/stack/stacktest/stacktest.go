@@ -53,7 +53,7 @@ func Start(t testing.TB, cfg stack.Config) *Server { return StartWith(t, cfg, fl
 func StartWith(t testing.TB, cfg stack.Config, fc flow.Config) *Server {
 	t.Helper()
 	s := &Server{Clock: &Clock{now: time.Unix(1_800_000_000, 0)}, Log: &Log{}}
-	log := slog.New(slog.NewTextHandler(s.Log, nil))
+	log := s.Log.Logger()
 	if cfg.Now == nil {
 		cfg.Now = s.Clock.Now
 	}
@@ -112,6 +112,9 @@ func (l *Log) Write(b []byte) (int, error) {
 	defer l.mu.Unlock()
 	return l.buf.Write(b)
 }
+
+// Logger returns a logger that writes to the log.
+func (l *Log) Logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 func (l *Log) String() string {
 	l.mu.Lock()
@@ -263,9 +266,31 @@ func (p *Peer) Expect(want string) *sip.Message {
 	return m
 }
 
-// Quiet fails the test if anything was sent to the peer before. The server is made to answer something first, so
-// that nothing is waited for.
+// Drain reads what was sent to the peer before and returns how many messages were of the kind wanted; all others
+// fail the test.
+func (p *Peer) Drain(want string) (n int) {
+	p.t.Helper()
+	for _, m := range p.before() {
+		if Name(m) == want {
+			n++
+		} else {
+			p.t.Errorf("got %s, want nothing but %s:\n%s", Name(m), want, m.Raw())
+		}
+	}
+	return n
+}
+
+// Quiet fails the test if anything was sent to the peer before.
 func (p *Peer) Quiet() {
+	p.t.Helper()
+	for _, m := range p.before() {
+		p.t.Errorf("got %s, want nothing:\n%s", Name(m), m.Raw())
+	}
+}
+
+// before returns what was sent to the peer before now. The server is made to answer something to know it, so that
+// nothing is waited for.
+func (p *Peer) before() (ms []*sip.Message) {
 	p.t.Helper()
 	id := fmt.Sprintf("z9hG4bKquiet%d", time.Now().UnixNano())
 	// A CANCEL for nothing is answered 481 by the stack itself.
@@ -277,9 +302,9 @@ func (p *Peer) Quiet() {
 			p.t.Fatalf("no answer to the test of silence: %v", err)
 		}
 		if string(m.CallID()) == id {
-			return
+			return ms
 		}
-		p.t.Errorf("got %s, want nothing:\n%s", Name(m), m.Raw())
+		ms = append(ms, m)
 	}
 }
 
