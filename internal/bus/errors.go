@@ -40,6 +40,7 @@ func (e *RemoteError) Error() string { return e.Text }
 const (
 	codeWrongLastSequence  = 10071
 	codeWrongLastSeqFor    = 10164
+	codeNoMessage          = 10037
 	codeStreamNotFound     = 10059
 	codeStreamNameInUse    = 10058
 	codeMessageTooLarge    = 10054
@@ -48,6 +49,7 @@ const (
 	codeStreamOffline      = 10118
 	codeInsufficientStore  = 10047
 	codeMaximumMessageSize = 10122
+	codeNoReplicas         = 10074 // replicas > 1 not supported in non-clustered mode
 )
 
 // translate gives err its condition. An end of the caller's context stays what
@@ -66,6 +68,8 @@ func translate(err error) error {
 			return fmt.Errorf("%w: %w", ErrTooLarge, err)
 		case codeStreamNotFound, codeNoSuitablePeers, codeClusterNotAvail, codeStreamOffline, codeInsufficientStore:
 			return fmt.Errorf("%w: %w", ErrNotReady, err)
+		case codeNoMessage:
+			return fmt.Errorf("%w: %w", ErrNotFound, err)
 		case codeStreamNameInUse:
 			return fmt.Errorf("%w: %w", ErrIncompatible, err)
 		}
