@@ -257,8 +257,8 @@ func (r *Router) known(m *sip.Message, u *sip.URI, user *directory.User, ok bool
 		}
 		return refuse(m, &sip.Error{Code: 404})
 	}
-	if h, found := r.handler(m); found {
-		return Service{h}
+	if h, found := r.handler(m); found && !(u.IsGRUU() && m.Method() == sip.MESSAGE) {
+		return Service{h} // a message to one endpoint goes there or nowhere
 	}
 	if m.Method() == sip.PUBLISH {
 		return Refuse{r.badEvent()}

@@ -2,9 +2,16 @@
 // in which a node starts them.
 package all
 
-import "parley/internal/service"
+import (
+	"parley/internal/service"
+	"parley/internal/service/message"
+	"parley/internal/service/registrar"
+)
 
 // Specs returns the declarations in start order. The slice is fresh.
 func Specs() []service.Spec {
-	return []service.Spec{}
+	return []service.Spec{
+		message.Spec,
+		registrar.Spec, // last: it opens the listeners that clients use
+	}
 }
