@@ -157,7 +157,7 @@ func (n *Node) serveHealth(ctx context.Context) error {
 // and does what has to be done now and then.
 func (n *Node) watchDependencies() {
 	for {
-		n.checkDependencies(n.run)
+		n.checkDependencies(n.run, 3*time.Second)
 		n.calls.sweep(n.now())
 		n.updateSelf()
 		pause := time.Second
@@ -172,8 +172,8 @@ func (n *Node) watchDependencies() {
 	}
 }
 
-func (n *Node) checkDependencies(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+func (n *Node) checkDependencies(ctx context.Context, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	n.storeState.set(n.store.Ping(ctx))
 	n.busState.set(n.bus.Ready(ctx))

@@ -13,6 +13,7 @@ import (
 	"parley/internal/config"
 	"parley/internal/flow"
 	"parley/internal/obs"
+	"parley/internal/porttable"
 	"parley/internal/service"
 	"parley/internal/service/adminapi"
 )
@@ -157,7 +158,7 @@ func (n *Node) bindShifted(addr netip.AddrPort, open func(netip.AddrPort) (*flow
 }
 
 func shift(addr netip.AddrPort, offset int) netip.AddrPort {
-	return netip.AddrPortFrom(addr.Addr(), addr.Port()+uint16(offset))
+	return netip.AddrPortFrom(addr.Addr(), porttable.Offset(addr.Port(), offset))
 }
 
 // offset is the shift in force.

@@ -173,6 +173,9 @@ func (n *Node) Start(ctx context.Context) (err error) {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
+	// Asked once here, so that a node that is alone is ready at once; a pool
+	// that is still forming is not waited for.
+	n.checkDependencies(ctx, 300*time.Millisecond)
 	n.background.Go(n.watchDependencies)
 	n.state.CompareAndSwap(int32(starting), int32(running_))
 	return nil

@@ -55,8 +55,8 @@ func (c *Client) Get(ctx context.Context, path string, out any) error {
 }
 
 // Do sends in (nil for none) as JSON and decodes the answer into out (nil to
-// ignore it). etag, if not empty, becomes If-Match, or If-None-Match when it
-// is "*". It returns the ETag of the answer. Refusals are a *Problem; a server
+// ignore it). etag, if not empty, becomes If-Match; "*" with PUT becomes
+// If-None-Match, for what must not be there yet. It returns the ETag of the answer. Refusals are a *Problem; a server
 // that is not there matches ErrNotRunning.
 func (c *Client) Do(ctx context.Context, method, path, etag string, in, out any) (string, error) {
 	resp, err := c.send(ctx, method, path, etag, in)
@@ -113,9 +113,9 @@ func (c *Client) send(ctx context.Context, method, path, etag string, in any) (*
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	switch etag {
-	case "":
-	case "*":
+	switch {
+	case etag == "":
+	case etag == "*" && method == http.MethodPut:
 		req.Header.Set("If-None-Match", "*")
 	default:
 		req.Header.Set("If-Match", etag)
