@@ -56,14 +56,10 @@ func (p *Publications) Len() int { return len(p.all) }
 
 // Publish takes a request. The caller has checked the event package (489) and the document (415, 400) before.
 func (p *Publications) Publish(now time.Time, in Publish) PublishEffects {
-	d := in.Expires
-	if d == NoExpires {
-		d = p.Limits.Default
-	}
-	if d > 0 && d < p.Limits.Min {
+	d, ok := p.Limits.grant(in.Expires)
+	if !ok {
 		return PublishEffects{Code: 423, MinExpires: p.Limits.Min}
 	}
-	d = min(d, p.Limits.Max)
 	if in.IfMatch == "" {
 		return p.initial(now, in, d)
 	}

@@ -16,12 +16,29 @@ const (
 // String returns the state as Subscription-State prints it.
 func (s State) String() string { return [...]string{"new", "pending", "active", "terminated"}[s] }
 
-// Limits bounds a package's subscriptions.
+// Limits bounds a package's subscriptions or publications.
 type Limits struct {
-	Min      time.Duration // shorter ones are answered 423
-	Max      time.Duration // longer ones are shortened
-	Default  time.Duration // without an Expires
-	Interval time.Duration // least time between two NOTIFYs for changes, 0 for none
+	Min      time.Duration // shorter ones are answered 423; 0 allows all
+	Max      time.Duration // longer ones are shortened; 0 for no bound
+	Default  time.Duration // without an Expires; 0 stands for an hour
+	Interval time.Duration // least time between two NOTIFYs for changes; 0 for none
+}
+
+// grant returns the duration to give to one who asks for asked, and false when that is too short.
+func (l *Limits) grant(asked time.Duration) (time.Duration, bool) {
+	d := asked
+	if d == NoExpires {
+		if d = l.Default; d == 0 {
+			d = time.Hour
+		}
+	}
+	if d > 0 && d < l.Min {
+		return 0, false
+	}
+	if l.Max > 0 {
+		d = min(d, l.Max)
+	}
+	return d, true
 }
 
 // InputKind is what happened to a subscription.
@@ -50,13 +67,27 @@ type Input struct {
 // NoExpires stands for a SUBSCRIBE without an Expires field.
 const NoExpires time.Duration = -1
 
+// Notice is whether a NOTIFY is to be sent and what its document may tell.
+type Notice uint8
+
+// The notices. A subscriber who is not approved must not learn anything (RFC 6665 section 4.2.1.1): his gets no
+// document, or one that says nothing.
+const (
+	NoNotify Notice = iota
+	Blank           // no state
+	Changes         // what changed since the last; the whole state will do too
+	Whole           // the whole state
+)
+
+// String returns the notice's name.
+func (n Notice) String() string { return [...]string{"none", "blank", "changes", "whole"}[n] }
+
 // Effects is what to do, in the order of the fields.
 type Effects struct {
 	Code       int           // answer the SUBSCRIBE with this; 0: no answer is due
 	Expires    time.Duration // Expires of a 200
 	MinExpires time.Duration // Min-Expires of a 423
-	Notify     bool          // send a NOTIFY with the current document
-	Full       bool          // the NOTIFY carries the whole state, not only what changed
+	Notify     Notice        // send a NOTIFY with the current document
 	State      string        // its Subscription-State
 	WakeAt     time.Time     // call Step with Tick then; zero: no timer is wanted
 	Done       bool          // the subscription is over, once the NOTIFY is sent
@@ -70,8 +101,7 @@ type Subscription struct {
 	state    State
 	until    time.Time
 	inFlight bool      // a NOTIFY awaits its answer
-	dirty    bool      // another is due after it
-	full     bool      // and has to carry everything
+	due      Notice    // another is due after it
 	earliest time.Time // before this no NOTIFY for a mere change
 }
 
@@ -95,10 +125,9 @@ func (s *Subscription) Step(now time.Time, in Input) Effects {
 	case Approve:
 		if s.state == Pending {
 			s.state = Active
-			return s.notify(now, true)
+			return s.notify(now, Whole)
 		}
 	case Change:
-		// A pending subscriber must not learn anything (section 4.2.1.1).
 		if s.state == Active {
 			return s.changed(now)
 		}
@@ -110,19 +139,16 @@ func (s *Subscription) Step(now time.Time, in Input) Effects {
 		if s.state != New && !now.Before(s.until) {
 			return s.end(Timeout, 0)
 		}
-		if s.dirty && !s.inFlight && !now.Before(s.earliest) {
-			return s.notify(now, s.full)
+		if s.due != NoNotify && !s.inFlight && !now.Before(s.earliest) {
+			return s.notify(now, s.due)
 		}
 	}
 	return Effects{WakeAt: s.wake()}
 }
 
 func (s *Subscription) subscribe(now time.Time, in Input) Effects {
-	d := in.Expires
-	if d == NoExpires {
-		d = s.Limits.Default
-	}
-	if d > 0 && d < s.Limits.Min {
+	d, ok := s.Limits.grant(in.Expires)
+	if !ok {
 		e := Effects{Code: 423, MinExpires: s.Limits.Min, WakeAt: s.wake(), Done: s.state == New}
 		if s.state == New {
 			s.state = Terminated
@@ -130,7 +156,6 @@ func (s *Subscription) subscribe(now time.Time, in Input) Effects {
 		}
 		return e
 	}
-	d = min(d, s.Limits.Max)
 	if s.state == New {
 		s.state = Pending
 		if in.Authorized {
@@ -144,28 +169,31 @@ func (s *Subscription) subscribe(now time.Time, in Input) Effects {
 		e.Code = 200
 		return e
 	}
-	e := s.notify(now, true) // section 4.2.1.2: every SUBSCRIBE is followed by a NOTIFY
+	e := s.notify(now, Whole) // section 4.2.1.2: every SUBSCRIBE is followed by a NOTIFY
 	e.Code, e.Expires = 200, d
 	return e
 }
 
 func (s *Subscription) changed(now time.Time) Effects {
-	s.dirty = true
+	s.due = max(s.due, Changes)
 	if s.inFlight || now.Before(s.earliest) {
 		return Effects{WakeAt: s.wake()}
 	}
-	return s.notify(now, s.full)
+	return s.notify(now, s.due)
 }
 
 // notify sends the document now, or after the NOTIFY that is under way.
-func (s *Subscription) notify(now time.Time, full bool) Effects {
+func (s *Subscription) notify(now time.Time, what Notice) Effects {
 	if s.inFlight {
-		s.dirty, s.full = true, s.full || full
+		s.due = max(s.due, what)
 		return Effects{WakeAt: s.wake()}
 	}
-	s.inFlight, s.dirty, s.full = true, false, false
+	s.inFlight, s.due = true, NoNotify
 	s.earliest = now.Add(s.Limits.Interval)
-	return Effects{Notify: true, Full: full, State: StateValue(s.state, s.until.Sub(now), "", 0), WakeAt: s.wake()}
+	if s.state == Pending {
+		what = Blank
+	}
+	return Effects{Notify: what, State: StateValue(s.state, s.until.Sub(now), "", 0), WakeAt: s.wake()}
 }
 
 func (s *Subscription) end(why Reason, retryAfter time.Duration) Effects {
@@ -173,9 +201,12 @@ func (s *Subscription) end(why Reason, retryAfter time.Duration) Effects {
 		s.state = Terminated
 		return Effects{Done: true}
 	}
-	full := s.state == Active
+	what := Blank
+	if s.state == Active && why != Rejected {
+		what = Whole
+	}
 	s.state = Terminated
-	return Effects{Notify: true, Full: full, State: StateValue(Terminated, 0, why, retryAfter), Done: true}
+	return Effects{Notify: what, State: StateValue(Terminated, 0, why, retryAfter), Done: true}
 }
 
 func (s *Subscription) answered(now time.Time, in Input) Effects {
@@ -194,11 +225,11 @@ func (s *Subscription) answered(now time.Time, in Input) Effects {
 		if wait <= 0 {
 			wait = retryWait
 		}
-		s.dirty, s.full = true, true
+		s.due = Whole
 		s.earliest = now.Add(wait)
 	}
-	if s.dirty && !now.Before(s.earliest) {
-		return s.notify(now, s.full)
+	if s.due != NoNotify && !now.Before(s.earliest) {
+		return s.notify(now, s.due)
 	}
 	return Effects{WakeAt: s.wake()}
 }
@@ -221,7 +252,7 @@ func (s *Subscription) wake() time.Time {
 	switch {
 	case s.state == New || s.state == Terminated:
 		return time.Time{}
-	case s.dirty && !s.inFlight && s.earliest.Before(s.until):
+	case s.due != NoNotify && !s.inFlight && s.earliest.Before(s.until):
 		return s.earliest
 	}
 	return s.until
