@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"sync"
 
 	"parley/internal/sip"
@@ -62,8 +63,10 @@ const readSize = 64 << 10
 // workspace is what a stream's reader needs while it has something to read. It is borrowed from a pool, so that
 // only as many exist as readers run at the same time.
 type workspace struct {
-	in    []byte // what was read from the socket
-	plain []byte // TLS: what was decrypted
+	in    []byte       // what was read from the socket
+	plain []byte       // TLS: what was decrypted
+	raw   bytes.Buffer // TLS: records while they are decrypted
+	read  streamRead
 	msg   sip.Message
 	dirty []*stream
 }

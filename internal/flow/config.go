@@ -81,6 +81,7 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
+	l.Message = *complete(&l.Message)
 	or(&l.Outbox, 256<<10)
 	or(&l.Conns, 200_000)
 	or(&l.ConnsPerIP, 1024)
@@ -96,6 +97,20 @@ func (l Limits) withDefaults() Limits {
 	or(&l.Idle, 15*time.Minute)
 	or(&l.IdleUDP, 2*time.Minute)
 	return l
+}
+
+// complete returns l with every field set, as the parser wants it for each message.
+func complete(l *sip.Limits) *sip.Limits {
+	if l == nil {
+		return nil
+	}
+	c, d := *l, &sip.DefaultLimits
+	or(&c.MaxMessage, d.MaxMessage)
+	or(&c.MaxHead, d.MaxHead)
+	or(&c.MaxHeaders, d.MaxHeaders)
+	or(&c.MaxHeaderLine, d.MaxHeaderLine)
+	or(&c.MaxBody, d.MaxBody)
+	return &c
 }
 
 func or[T int | time.Duration](v *T, def T) {
@@ -117,6 +132,6 @@ var (
 	ErrPanic        = errors.New("flow: handler panicked")
 	ErrNoTransport  = errors.New("flow: no way to send on this transport")
 	ErrTooLong      = errors.New("flow: message too long for a datagram")
-	ErrFlowsFull    = errors.New("flow: too many flows")
+	ErrFlowsFull    = errors.New("flow: too many UDP flows")
 	ErrUnresolvable = errors.New("flow: host is not an address and there is no resolver")
 )

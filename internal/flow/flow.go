@@ -100,6 +100,9 @@ func (f *Flow) Dialled() bool { return f.dialled }
 // Opened returns when the flow began.
 func (f *Flow) Opened() time.Time { return time.Unix(0, f.opened) }
 
+// LastIn returns when bytes last came from the peer, to about a second.
+func (f *Flow) LastIn() time.Time { return time.Unix(0, f.lastIn.Load()) }
+
 // Messages returns how many messages were received.
 func (f *Flow) Messages() uint64 { return f.messages.Load() }
 
@@ -135,8 +138,8 @@ func (f *Flow) Identity() uc.Identity {
 func (f *Flow) SetIdentity(id uc.Identity) { f.identity.Store(&id) }
 
 // SetLimits changes the size limits of the messages that are read from now on, when the peer turns out to be
-// trusted with more. lim must not change afterwards.
-func (f *Flow) SetLimits(lim *sip.Limits) { f.limits.Store(lim) }
+// trusted with more; nil goes back to those of the layer. lim must not change afterwards.
+func (f *Flow) SetLimits(lim *sip.Limits) { f.limits.Store(complete(lim)) }
 
 // SetOutFilter sets what the bytes of every later message pass last; nil ends it.
 func (f *Flow) SetOutFilter(fn OutFilter) {
@@ -246,7 +249,9 @@ func (f *Flow) OnClose(fn func(error)) (stop func() bool) {
 	if f.finished {
 		err := f.err
 		f.mu.Unlock()
-		go fn(err)
+		if !f.layer.start(func() { fn(err) }) {
+			go fn(err) // the layer is closed and waits for nobody any more
+		}
 		return func() bool { return false }
 	}
 	f.hooks = append(f.hooks, h)

@@ -19,6 +19,7 @@ import (
 	"net/url"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,8 +33,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // echo is a Handler that answers 200 to every request and remembers what happened.
 type echo struct {
 	open    func(*Flow) error
-	message func(*Flow, *sip.Message)
-	gone    chan error // what Closed was called with
+	message atomic.Pointer[func(*Flow, *sip.Message)] // see on
+	gone    chan error                                // what Closed was called with
 	opened  chan *Flow
 	bad     chan error
 }
@@ -41,6 +42,9 @@ type echo struct {
 func newEcho() *echo {
 	return &echo{gone: make(chan error, 1024), opened: make(chan *Flow, 1024), bad: make(chan error, 1024)}
 }
+
+// on sets what is done with messages instead.
+func (e *echo) on(fn func(*Flow, *sip.Message)) { e.message.Store(&fn) }
 
 func (e *echo) Open(f *Flow) error {
 	if e.open != nil {
@@ -53,8 +57,8 @@ func (e *echo) Open(f *Flow) error {
 }
 
 func (e *echo) Message(f *Flow, m *sip.Message) {
-	if e.message != nil {
-		e.message(f, m)
+	if fn := e.message.Load(); fn != nil {
+		(*fn)(f, m)
 		return
 	}
 	answer(f, m, 200)

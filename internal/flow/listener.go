@@ -41,6 +41,7 @@ func (l *Layer) Listen(ctx context.Context, spec ListenSpec) (*Listener, error) 
 	if spec.Transport.Secure() && spec.TLS == nil {
 		return nil, fmt.Errorf("flow: listen on %s %s: no TLS configuration", spec.Transport, spec.Addr)
 	}
+	spec.Limits = complete(spec.Limits)
 	ln := &Listener{spec: spec, layer: l}
 	var err error
 	switch spec.Transport {

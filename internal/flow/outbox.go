@@ -169,18 +169,15 @@ func (s *stream) writeNow(b []byte) (int, error) {
 // writeOnce is called by RawConn.Write. It always returns true: the socket is not waited for.
 func (s *stream) writeOnce(fd uintptr) bool {
 	for len(s.wbuf) > 0 {
-		n, err := syscall.Write(int(fd), s.wbuf)
-		switch {
-		case err == nil:
-			s.wn += n
-			s.wbuf = s.wbuf[n:]
-			continue
-		case err == syscall.EINTR:
-			continue
-		case err != syscall.EAGAIN:
-			s.werr = err
+		n, err := writeSocket(fd, s.wbuf)
+		if err != nil {
+			if err != syscall.EAGAIN {
+				s.werr = err
+			}
+			break
 		}
-		break
+		s.wn += n
+		s.wbuf = s.wbuf[n:]
 	}
 	return true
 }
@@ -210,10 +207,7 @@ func (s *stream) drain() {
 
 		err := s.raw.Write(func(fd uintptr) bool {
 			for b.len() > 0 {
-				n, err := syscall.Write(int(fd), b.bytes())
-				if err == syscall.EINTR {
-					continue
-				}
+				n, err := writeSocket(fd, b.bytes())
 				if err != nil {
 					if err == syscall.EAGAIN {
 						return false

@@ -58,6 +58,7 @@ var errNoCertificate = errors.New("peer showed no certificate")
 func clientConfig(c *tls.Config, name string) *tls.Config {
 	c = c.Clone()
 	c.ServerName = name
+	c.DynamicRecordSizingDisabled = true // a message is wanted whole, not its first kilobyte early
 	if c.InsecureSkipVerify {
 		return c
 	}

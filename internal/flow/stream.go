@@ -66,6 +66,7 @@ func newStream(conn *net.TCPConn) (*stream, error) {
 	}
 	s := &stream{conn: conn, raw: raw}
 	s.tryWrite = s.writeOnce
+	announceQueue(raw)
 	return s, nil
 }
 
@@ -90,20 +91,23 @@ func (s *stream) readable(fd uintptr) (done bool) {
 		if s.throttled() {
 			continue
 		}
-		again, err := s.readOnce(int(fd), w)
+		more, err := s.readOnce(fd, w)
+		if err == syscall.EAGAIN {
+			return false
+		}
 		if err != nil {
 			s.readErr = err
 			return true
 		}
-		if again {
-			return false
+		if !more {
+			return s.flow.closed.Load()
 		}
 	}
 	return true
 }
 
-// readOnce reads once from the socket and handles what came. It reports whether there was nothing to read.
-func (s *stream) readOnce(fd int, w *workspace) (empty bool, err error) {
+// readOnce reads once from the socket and handles what came. It reports whether there may be more.
+func (s *stream) readOnce(fd uintptr, w *workspace) (more bool, err error) {
 	if s.tls != nil {
 		return s.readTLS(fd, w)
 	}
@@ -112,12 +116,12 @@ func (s *stream) readOnce(fd int, w *workspace) (empty bool, err error) {
 	if n > 0 {
 		buf = s.resume(buf)
 	}
-	got, err := read(fd, buf[n:])
+	got, more, err := w.read.read(fd, buf[n:])
 	if err != nil {
-		return err == syscall.EAGAIN, ignoreAgain(err)
+		return false, err
 	}
 	s.came(got)
-	return false, s.handle(w, buf[:n+got])
+	return more, s.handle(w, buf[:n+got])
 }
 
 // resume returns a buffer to read into that begins with the part of a message that is there already: in itself
@@ -129,29 +133,6 @@ func (s *stream) resume(in []byte) []byte {
 	}
 	s.part = s.part.grow(len(in) / 2)
 	return s.part.b[s.part.r:cap(s.part.b)]
-}
-
-// read reads from a non-blocking descriptor; the end of the stream is io.EOF.
-func read(fd int, b []byte) (int, error) {
-	for {
-		n, err := syscall.Read(fd, b)
-		switch {
-		case err == syscall.EINTR:
-		case err != nil:
-			return 0, err
-		case n == 0:
-			return 0, io.EOF
-		default:
-			return n, nil
-		}
-	}
-}
-
-func ignoreAgain(err error) error {
-	if err == syscall.EAGAIN {
-		return nil
-	}
-	return err
 }
 
 // came counts bytes from the socket.

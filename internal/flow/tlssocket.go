@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
-	"syscall"
 	"time"
 )
 
@@ -108,13 +107,14 @@ func (s *stream) handshake(ctx context.Context, side func(net.Conn, *tls.Config)
 }
 
 // readTLS is readOnce for TLS: one read from the socket, then all that can be decrypted of it.
-func (s *stream) readTLS(fd int, w *workspace) (empty bool, err error) {
+func (s *stream) readTLS(fd uintptr, w *workspace) (more bool, err error) {
 	if !s.started {
 		s.started = true // the first message may have come with the end of the handshake
+		more = true
 	} else {
-		n, err := read(fd, w.in)
-		if err != nil {
-			return err == syscall.EAGAIN, ignoreAgain(err)
+		var n int
+		if n, more, err = w.read.read(fd, w.in); err != nil {
+			return false, err
 		}
 		s.came(n)
 		s.cipher = w.in[:n]
@@ -123,13 +123,15 @@ func (s *stream) readTLS(fd int, w *workspace) (empty bool, err error) {
 		w.plain = make([]byte, readSize)
 	}
 	s.bt.begin(w.dirty[:0])
+	slim.lend(s.tls, &w.raw)
 	err = s.decrypt(w)
+	slim.reclaim(s.tls, &w.raw)
 	w.dirty = s.bt.end()
 	s.cipher = nil
 	if err == nil && s.sockWaits() {
 		s.flush() // tls answered something by itself, as a key update
 	}
-	return false, err
+	return more, err
 }
 
 // decrypt handles what the cipher text holds.

@@ -87,13 +87,13 @@ func TestLargeMessages(t *testing.T) {
 	for _, tr := range []Transport{TCP, TLS} {
 		t.Run(tr.String(), func(t *testing.T) {
 			h := newEcho()
-			h.message = func(f *Flow, m *sip.Message) {
+			h.on(func(f *Flow, m *sip.Message) {
 				if want := bytes.Repeat([]byte("0123456789"), len(m.Body())/10); !bytes.Equal(m.Body(), want) {
 					answer(f, m, 500)
 					return
 				}
 				answer(f, m, 200)
-			}
+			})
 			h.open = func(f *Flow) error { f.SetLimits(&sip.ServerLimits); return nil }
 			l := newLayer(t, h, nil)
 			c := dial(t, listen(t, l, tr, nil))
@@ -137,6 +137,7 @@ func TestMalformed(t *testing.T) {
 				if b := c.next(); b != nil {
 					t.Errorf("got %q, want the end", b)
 				}
+				c.Close()
 				if err := receive(t, h.gone, "end"); !errors.Is(err, ErrFraming) {
 					t.Errorf("flow ended with %v", err)
 				}

@@ -38,6 +38,7 @@ type udpKey struct {
 type udpGroup struct {
 	ln      *Listener
 	sockets []*udpSocket
+	closed  atomic.Bool
 	any     bool // bound to the unspecified address: which local address is a matter of each datagram
 	count   atomic.Int64
 	shards  [tableShards]struct {
@@ -126,6 +127,7 @@ func (k *udpSocket) setUp() error {
 	k.raw = raw
 	k.conn.SetReadBuffer(udpBuffer) // as much of it as the system allows
 	k.conn.SetWriteBuffer(udpBuffer)
+	forceBuffers(raw)
 	k.direct = newSendRing(k, 1)
 	k.bt.ring = newSendRing(k, 64)
 	if k.group.any {
@@ -135,6 +137,7 @@ func (k *udpSocket) setUp() error {
 }
 
 func (g *udpGroup) closeSockets() {
+	g.closed.Store(true)
 	for _, k := range g.sockets {
 		k.conn.Close()
 	}
@@ -269,7 +272,7 @@ func (g *udpGroup) find(key udpKey) *udpWire {
 func (k *udpSocket) open(key udpKey, remote netip.AddrPort, local netip.Addr) *udpWire {
 	g := k.group
 	l := g.ln.layer
-	if g.count.Load() >= int64(l.config.Limits.UDPFlows) {
+	if g.count.Load() >= int64(l.config.Limits.UDPFlows) && !g.makeRoom(key) {
 		l.stats.RefusedUDP.Add(1)
 		return nil
 	}
@@ -298,6 +301,30 @@ func (k *udpSocket) open(key udpKey, remote netip.AddrPort, local netip.Addr) *u
 		return had
 	}
 	return w
+}
+
+// makeRoom closes the stalest of a few flows that nobody holds, so that a flood from invented addresses cannot keep
+// everybody else out. It reports whether it found one.
+func (g *udpGroup) makeRoom(key udpKey) bool {
+	const few = 8
+	s := g.shard(key)
+	var stalest *udpWire
+	s.Lock()
+	n := 0
+	for _, w := range s.m { // in random order
+		if w.holds.Load() == 0 && (stalest == nil || w.lastIn.Load() < stalest.lastIn.Load()) {
+			stalest = w
+		}
+		if n++; n == few {
+			break
+		}
+	}
+	s.Unlock()
+	if stalest == nil {
+		return false
+	}
+	stalest.Close(ErrFlowsFull)
+	return true
 }
 
 // remove takes w out of the map, if it is the one there.

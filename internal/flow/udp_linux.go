@@ -32,8 +32,7 @@ type recvRing struct {
 	names   [rxBatch]unix.RawSockaddrInet6
 	control [rxBatch][controlSize]byte
 	data    []byte // 64 KiB each
-	n       int
-	err     error
+	n       int    // how many were read last
 }
 
 const rxSize = 64 << 10
@@ -48,61 +47,75 @@ func newRecvRing() *recvRing {
 		h.SetIovlen(1)
 		h.Name = (*byte)(unsafe.Pointer(&r.names[i]))
 		h.Control = &r.control[i][0]
+		h.Namelen = unix.SizeofSockaddrInet6
+		h.SetControllen(controlSize)
 	}
 	return r
 }
 
-// receive is called by RawConn.Read.
-func (r *recvRing) receive(fd uintptr) bool {
-	for i := range r.hdrs {
+// receive reads what is there, at most rxBatch datagrams.
+func (r *recvRing) receive(fd uintptr) (int, syscall.Errno) {
+	for i := range r.hdrs[:max(r.n, 1)] { // the others are as they were
 		h := &r.hdrs[i].hdr
 		h.Namelen = unix.SizeofSockaddrInet6
 		h.SetControllen(controlSize)
 	}
-	for {
-		n, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.hdrs[0])), rxBatch, unix.MSG_DONTWAIT, 0, 0)
-		switch errno {
-		case 0:
-			r.n, r.err = int(n), nil
-			return true
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return false
-		default:
-			r.n, r.err = 0, errno
-			return true
-		}
+	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&r.hdrs[0])), rxBatch, unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		n = 0
 	}
+	r.n = int(n)
+	return r.n, errno
 }
 
-// run reads datagrams until the socket is closed.
+// run reads datagrams until the socket is closed. It stays within one RawConn.Read, so that no readiness is lost
+// and a read that took all there was need not be followed by one that finds nothing.
 func (k *udpSocket) run() {
-	l := k.group.ln.layer
 	r := newRecvRing()
-	receive := r.receive
 	var dirty []*stream
 	for {
-		err := k.raw.Read(receive)
+		err := k.raw.Read(func(fd uintptr) bool {
+			for {
+				n, errno := r.receive(fd)
+				switch {
+				case errno == unix.EAGAIN:
+					return false
+				case errno == unix.EINTR:
+					continue
+				case errno != 0:
+					return true
+				}
+				dirty = k.handle(r, dirty)
+				if n < rxBatch {
+					return false
+				}
+				if k.group.closed.Load() {
+					return true
+				}
+			}
+		})
 		if err != nil && closedSocket(err) {
 			return
 		}
-		if err != nil || r.err != nil {
-			pauseAfter(err)
-			continue
-		}
-		k.bt.begin(dirty)
-		bytes := 0
-		for i := range r.n {
-			b := r.data[i*rxSize:][:r.hdrs[i].len]
-			bytes += len(b)
-			if r.hdrs[i].hdr.Flags&unix.MSG_TRUNC == 0 {
-				k.datagram(b, parseName(&r.names[i]), k.localAddr(r, i))
-			}
-		}
-		dirty = k.bt.end()
-		l.stats.BytesIn.Add(uint64(bytes))
-		l.stats.MessagesIn.Add(uint64(r.n))
+		pauseAfter(err)
 	}
+}
+
+// handle handles what was read.
+func (k *udpSocket) handle(r *recvRing, dirty []*stream) []*stream {
+	k.bt.begin(dirty)
+	bytes := 0
+	for i := range r.n {
+		b := r.data[i*rxSize:][:r.hdrs[i].len]
+		bytes += len(b)
+		if r.hdrs[i].hdr.Flags&unix.MSG_TRUNC == 0 {
+			k.datagram(b, parseName(&r.names[i]), k.localAddr(r, i))
+		}
+	}
+	stats := &k.group.ln.layer.stats
+	stats.BytesIn.Add(uint64(bytes))
+	stats.MessagesIn.Add(uint64(r.n))
+	return k.bt.end()
 }
 
 func parseName(n *unix.RawSockaddrInet6) netip.AddrPort {
@@ -267,7 +280,7 @@ func (r *sendRing) flush() {
 // sendSome is called by RawConn.Write. It always returns true: the socket is not waited for.
 func (r *sendRing) sendSome(fd uintptr) bool {
 	for {
-		n, _, errno := syscall.Syscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&r.hdrs[r.sent])), uintptr(r.n-r.sent), unix.MSG_DONTWAIT, 0, 0)
+		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&r.hdrs[r.sent])), uintptr(r.n-r.sent), unix.MSG_DONTWAIT, 0, 0)
 		if errno == unix.EINTR {
 			continue
 		}
@@ -284,13 +297,19 @@ func shareUDP(_, _ string, c syscall.RawConn) error {
 	var err error
 	cerr := c.Control(func(fd uintptr) {
 		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
-		// Beyond net.core.rmem_max only for who may; else SetReadBuffer does what it can.
-		unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, udpBuffer)
 	})
 	if cerr != nil {
 		return cerr
 	}
 	return err
+}
+
+// forceBuffers goes beyond net.core.rmem_max, if this process may.
+func forceBuffers(c syscall.RawConn) {
+	c.Control(func(fd uintptr) {
+		unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, udpBuffer)
+		unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, udpBuffer)
+	})
 }
 
 // wantLocalAddr has the kernel tell for each datagram which address it was sent to.
