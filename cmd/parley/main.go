@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -52,16 +53,26 @@ func rootCommand() *cobra.Command {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := rootCommand().ExecuteContext(ctx)
-	if err == nil {
-		return
-	}
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is the program without the process: it returns the exit status.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
 	var s exitStatus
-	if errors.As(err, &s) {
-		os.Exit(int(s))
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &s):
+		return int(s)
 	}
-	fmt.Fprintln(os.Stderr, "parley:", err)
-	os.Exit(1)
+	fmt.Fprintln(errOut, "parley:", err)
+	return 1
 }
 
 // exitStatus is an error that only sets the exit status: what was wrong has been printed already.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"parley/internal/node"
 	"parley/internal/service/adminapi"
 	"parley/internal/topology"
 )
@@ -240,6 +241,13 @@ func applyTopology(cmd *cobra.Command, text []byte, note string, base int64, dry
 	next, err := topology.Parse(topology.FileName, text)
 	if err != nil {
 		return err
+	}
+	file, err := node.LoadConfig(dataDir(cmd))
+	if err != nil {
+		return err
+	}
+	if _, ok := next.Node(file.Node.FQDN); !ok {
+		return fmt.Errorf("the topology has no server %s, which is the name of this node; it has %s", file.Node.FQDN, nodeNames(next))
 	}
 	changes := topology.Diff(before.Topology(), next.Topology())
 	for _, c := range changes {

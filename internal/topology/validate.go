@@ -27,6 +27,19 @@ func (s Severity) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Severity) UnmarshalText(b []byte) error {
+	switch string(b) {
+	case "warning":
+		*s = Warning
+	case "error":
+		*s = Failure
+	default:
+		return fmt.Errorf("%q is no severity", b)
+	}
+	return nil
+}
+
 // Problem is one thing that is wrong or doubtful about a topology.
 type Problem struct {
 	Severity Severity       `json:"severity"`
