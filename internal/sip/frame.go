@@ -13,6 +13,11 @@ const (
 	FrameCRLF                     // a lone CR LF: the answer to a ping, or padding
 )
 
+// String returns the kind's name.
+func (k FrameKind) String() string {
+	return [...]string{"need more", "message", "ping", "CRLF"}[k]
+}
+
 // Framer cuts messages from a stream. It remembers how far it has looked, so that a peer who sends a byte at a
 // time costs a byte's work at a time. The zero value is ready; it holds no bytes of its own.
 type Framer struct {

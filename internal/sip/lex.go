@@ -11,7 +11,7 @@ const (
 	cHost                    // hostname, plus "_" which many sites have in theirs
 	cURI                     // anything a URI may consist of, "%" included
 	cHex
-	cDigit
+	cEnd // ends the value of a header parameter
 )
 
 var class [256]uint8
@@ -32,10 +32,12 @@ func init() {
 	set(cHost, alnum+"-._")
 	set(cURI, unreserved+";/?:@&=+$,%[]#")
 	set(cHex, "0123456789abcdefABCDEF")
-	set(cDigit, "0123456789")
+	set(cEnd, " \t\r\n;,\"")
 }
 
 func is(c byte, bits uint8) bool { return class[c]&bits != 0 }
+
+func digit(c byte) bool { return c-'0' <= 9 }
 
 func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
@@ -97,7 +99,7 @@ func parseUint(b []byte) (v uint32, exact, ok bool) {
 	var n uint64
 	exact = true
 	for _, c := range b {
-		if !is(c, cDigit) {
+		if !digit(c) {
 			return 0, false, false
 		}
 		n = n*10 + uint64(c-'0')
@@ -108,6 +110,7 @@ func parseUint(b []byte) (v uint32, exact, ok bool) {
 	return uint32(n), exact, true
 }
 
+// allIn returns the index of the first character that is in none of the classes, -1 when there is none.
 func allIn(b []byte, bits uint8) int {
 	for i, c := range b {
 		if !is(c, bits) {
@@ -115,4 +118,14 @@ func allIn(b []byte, bits uint8) int {
 		}
 	}
 	return -1
+}
+
+// number reports whether b has digits only.
+func number(b []byte) bool {
+	for _, c := range b {
+		if !digit(c) {
+			return false
+		}
+	}
+	return true
 }

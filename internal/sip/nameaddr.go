@@ -134,7 +134,7 @@ func ParseQ(v []byte) (int, bool) {
 		}
 		scale := 100
 		for _, c := range v[2:] {
-			if !is(c, cDigit) {
+			if !digit(c) {
 				return 0, false
 			}
 			q += int(c-'0') * scale

@@ -75,48 +75,55 @@ func (p Params) cut() (name, value []byte, rest Params, ok bool) {
 	return name, trim(b[start:i]), b[i:], true
 }
 
-// checkParams checks header parameters (generic-param of RFC 3261 section 25.1) and returns the offset of
-// what is wrong, or -1. Empty parameters, as in ";;", are let through: some phones end their lists with ";".
+// checkParams checks header parameters and returns the offset of what is wrong, or -1.
 func checkParams(b []byte) int {
-	i := skipLWS(b, 0)
-	for i < len(b) {
-		if b[i] != ';' {
-			return i
+	for i := skipLWS(b, 0); i < len(b); {
+		if _, _, i = scanParam(b, i); i < 0 {
+			return ^i
 		}
-		name := skipLWS(b, i+1)
-		for i = name; i < len(b) && is(b[i], cToken); i++ {
-		}
-		named := i > name
-		i = skipLWS(b, i)
-		if i == len(b) || b[i] != '=' {
-			continue
-		}
-		if !named {
-			return i
-		}
-		i = skipLWS(b, i+1)
-		switch {
-		case i == len(b) || b[i] == ';': // "tag=" is wrong, but loses nothing
-		case b[i] == '"':
-			j := skipQuoted(b, i)
-			if j < 0 {
-				return i
-			}
-			i = j
-		default:
-			// A token or a host; an IPv6 address has brackets or, in received, none. Sites also send "<",
-			// ">" and "@" unquoted, e.g. +sip.instance of old clients; only what ends a value is refused.
-			start := i
-			for i < len(b) && !is(b[i], cLWS) && b[i] != ';' && b[i] != ',' && b[i] != '"' {
-				i++
-			}
-			if i == start {
-				return i
-			}
-		}
-		i = skipLWS(b, i)
 	}
 	return -1
+}
+
+// scanParam reads the header parameter at b[i] (generic-param of RFC 3261 section 25.1), beginning with its ";",
+// and returns the index after it and white space. When something is wrong at offset x, next is ^x. Empty
+// parameters, as in ";;", are let through: some phones end their lists with ";".
+func scanParam(b []byte, i int) (name, value []byte, next int) {
+	if b[i] != ';' {
+		return nil, nil, ^i
+	}
+	i = skipLWS(b, i+1)
+	start := i
+	for i < len(b) && is(b[i], cToken) {
+		i++
+	}
+	name = b[start:i:i]
+	i = skipLWS(b, i)
+	if i == len(b) || b[i] != '=' {
+		return name, b[i:i:i], i
+	}
+	if len(name) == 0 {
+		return nil, nil, ^i
+	}
+	i = skipLWS(b, i+1)
+	start = i
+	switch {
+	case i == len(b) || b[i] == ';': // "tag=" is wrong, but loses nothing
+	case b[i] == '"':
+		if i = skipQuoted(b, i); i < 0 {
+			return nil, nil, ^start
+		}
+	default:
+		// A token or a host; an IPv6 address has brackets or, in received, none. Sites also send "<", ">" and
+		// "@" unquoted, e.g. +sip.instance of old clients; only what ends a value is refused.
+		for i < len(b) && !is(b[i], cEnd) {
+			i++
+		}
+		if i == start {
+			return nil, nil, ^i
+		}
+	}
+	return name, b[start:i:i], skipLWS(b, i)
 }
 
 // Unquote returns the text of a quoted string without its quotes and escapes, or b itself when it has no

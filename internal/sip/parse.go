@@ -91,7 +91,7 @@ func isVersion(v []byte) bool {
 		return false
 	}
 	dot := bytes.IndexByte(v, '.')
-	return dot > 4 && dot < len(v)-1 && allIn(v[4:dot], cDigit) < 0 && allIn(v[dot+1:], cDigit) < 0
+	return dot > 4 && dot < len(v)-1 && number(v[4:dot]) && number(v[dot+1:])
 }
 
 func (m *Message) parseStatusLine(line []byte, next int) (int, *ParseError) {
@@ -101,7 +101,7 @@ func (m *Message) parseStatusLine(line []byte, next int) (int, *ParseError) {
 	}
 	m.start = span{0, uint32(sp)}
 	code := line[sp+1:]
-	if len(code) < 3 || allIn(code[:3], cDigit) >= 0 || code[0] < '1' || code[0] > '6' || len(code) > 3 && code[3] != ' ' {
+	if len(code) < 3 || !number(code[:3]) || code[0] < '1' || code[0] > '6' || len(code) > 3 && code[3] != ' ' {
 		return next, bad(sp+1, "a status code from 100 to 699")
 	}
 	m.status = uint16(code[0]-'0')*100 + uint16(code[1]-'0')*10 + uint16(code[2]-'0')
@@ -267,7 +267,7 @@ func (m *Message) checkFields() *ParseError {
 func (m *Message) parseCSeq() *ParseError {
 	v, off := m.Header(HCSeq), m.at(HCSeq)
 	i := 0
-	for i < len(v) && is(v[i], cDigit) {
+	for i < len(v) && digit(v[i]) {
 		i++
 	}
 	n, exact, ok := parseUint(v[:i])
@@ -322,7 +322,7 @@ func validDate(v []byte) bool {
 	}
 	for i := range len(pattern) {
 		switch p := pattern[i]; {
-		case p == '0' && !is(v[i], cDigit):
+		case p == '0' && !digit(v[i]):
 			return false
 		case (i < 3 || i > 7 && i < 11) && (lower(v[i]) < 'a' || lower(v[i]) > 'z'):
 			return false

@@ -244,3 +244,36 @@ func TestMethods(t *testing.T) {
 		eq(t, "lower case", sip.MethodOf([]byte(strings.ToLower(m.String()))), sip.OtherMethod)
 	}
 }
+
+// Limits that are not set take the defaults, and no message has more fields than the index can count.
+func TestLimits(t *testing.T) {
+	many := good + strings.Repeat("Z: 1\n", 255)
+	var m sip.Message
+	for _, lim := range []*sip.Limits{nil, {}, {MaxHeaders: 100000}, {MaxBody: 10}, &sip.ServerLimits} {
+		if err := m.Parse(siptest.Text(good), lim); err != nil {
+			t.Errorf("%+v: %v", lim, err)
+		}
+		if err := m.Parse(siptest.Text(many), lim); err == nil || m.Len() != 255 {
+			t.Errorf("%+v: %d fields, %v", lim, m.Len(), err)
+		}
+	}
+	if err := m.Parse([]byte(strings.Repeat(":\r\n", 1000)), nil); err == nil || m.Len() > 255 {
+		t.Errorf("%d broken fields", m.Len())
+	}
+}
+
+func TestErrorTexts(t *testing.T) {
+	var m sip.Message
+	err := m.Parse([]byte("OPTIONS sip:a SIP/4.0\r\n\r\n"), nil)
+	if err == nil || err.Error() != "sip: expected SIP/2.0 at byte 14" {
+		t.Error(err)
+	}
+	var e *sip.Error
+	if !errors.As(err, &e) || e.Error() != "505 Version Not Supported: expected SIP/2.0 at byte 14" {
+		t.Error(e)
+	}
+	cause := errors.New("why")
+	if e = (&sip.Error{Code: 500, Err: cause}); !errors.Is(e, cause) || e.Error() != "500 Server Internal Error: why" {
+		t.Error(e)
+	}
+}

@@ -103,7 +103,7 @@ func (u *URI) hostport(b []byte, i int) *ParseError {
 	u.Host = b[start:i:i]
 	if i < len(b) && b[i] == ':' {
 		start = i + 1
-		for i++; i < len(b) && is(b[i], cDigit); i++ {
+		for i++; i < len(b) && digit(b[i]); i++ {
 		}
 		port, ok := parsePort(b[start:i])
 		if !ok {
@@ -194,7 +194,7 @@ func parseTel(b []byte, u *URI) *ParseError {
 func parseOther(b []byte, u *URI) *ParseError {
 	for i, c := range u.Scheme {
 		letter := lower(c) >= 'a' && lower(c) <= 'z'
-		if !letter && (i == 0 || !is(c, cDigit) && c != '+' && c != '-' && c != '.') {
+		if !letter && (i == 0 || !digit(c) && c != '+' && c != '-' && c != '.') {
 			return bad(i, "a character of a URI scheme")
 		}
 	}

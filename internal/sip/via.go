@@ -59,7 +59,7 @@ func parseVia(b []byte, v *Via) *ParseError {
 	if i < len(b) && b[i] == ':' {
 		i = skipLWS(b, i+1)
 		start = i
-		for i < len(b) && is(b[i], cDigit) {
+		for i < len(b) && digit(b[i]) {
 			i++
 		}
 		port, ok := parsePort(b[start:i])
@@ -68,20 +68,16 @@ func parseVia(b []byte, v *Via) *ParseError {
 		}
 		v.Port = port
 	}
-	if j := checkParams(b[i:]); j >= 0 {
-		return bad(i+j, "a Via parameter")
-	}
 	v.Params = Params(b[i:])
-	return v.readParams()
+	return v.readParams(b, i)
 }
 
-func (v *Via) readParams() *ParseError {
-	for p := v.Params; ; {
-		name, value, rest, more := p.cut()
-		if !more {
-			return nil
+func (v *Via) readParams(b []byte, i int) *ParseError {
+	for i = skipLWS(b, i); i < len(b); {
+		name, value, next := scanParam(b, i)
+		if next < 0 {
+			return bad(^next, "a Via parameter")
 		}
-		p = rest
 		switch {
 		case len(name) == 6 && equalFold(name, "branch"):
 			v.Branch = value
@@ -90,14 +86,16 @@ func (v *Via) readParams() *ParseError {
 			if len(value) > 0 {
 				port, ok := parsePort(value)
 				if !ok {
-					return bad(cap(v.Raw)-cap(value), "a port in rport")
+					return bad(i, "a port in rport")
 				}
 				v.RPort = port
 			}
 		case len(name) == 8 && equalFold(name, "received"):
 			v.Received = value
 		}
+		i = next
 	}
+	return nil
 }
 
 // scanProtocol reads "SIP / 2.0 /" with white space and in any case and returns the index after it, or -1.
@@ -118,5 +116,5 @@ func (v *Via) Magic() bool {
 	return len(v.Branch) > len(MagicCookie) && equalFold(v.Branch[:len(MagicCookie)], MagicCookie)
 }
 
-// SentBy returns host and port as one slice of what was received, as RFC 3261 section 17.2.3 compares them.
+// SentBy returns host and port of the sent-by, which RFC 3261 section 17.2.3 makes part of a transaction's key.
 func (v *Via) SentBy() (host []byte, port uint16) { return v.Host, v.Port }

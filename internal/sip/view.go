@@ -57,7 +57,7 @@ func (m *Message) Expires() (uint32, bool) { return m.Seconds(HExpires) }
 func (m *Message) Seconds(id HeaderID) (uint32, bool) {
 	v := m.Header(id)
 	i := 0
-	for i < len(v) && is(v[i], cDigit) {
+	for i < len(v) && digit(v[i]) {
 		i++
 	}
 	if j := skipLWS(v, i); j < len(v) && v[j] != ';' && v[j] != '(' {

@@ -177,6 +177,10 @@ func contact(m *sip.Message) (string, error) {
 	if n.Star {
 		return "", sip.Errorf(400, "a dialog needs a Contact with a URI")
 	}
+	var u sip.URI // it becomes the request URI of our requests, so it must be one
+	if err := n.ParseURI(&u); err != nil {
+		return "", err
+	}
 	if _, more := vals.Next(); more {
 		return "", sip.Errorf(400, "a dialog has one Contact")
 	}
