@@ -5,13 +5,14 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"parley/test/phone"
 )
 
 // Load runs one kind of work against one server over one transport: it signs phones in, starts what must
-// answer, sends, and reports. The zero Rate of a Run never occurs here: every load has a rate.
+// answer, sends, and reports.
 type Load struct {
 	Transport string // "udp", "tcp", "tls"
 	Server    netip.AddrPort
@@ -23,124 +24,145 @@ type Load struct {
 	Dir       string
 	// NoRetransmit makes a lost datagram a failed call, for the search of the highest rate.
 	NoRetransmit bool
-	// Before and After are called around the work itself, without the sign-in before it.
-	Before, After func()
 }
 
-// Run does n units of kind ("register", "message", "call") at rate a second.
+// Run does n units of kind at rate a second: Open, Work and Close.
 func (l *Load) Run(ctx context.Context, kind string, n, rate int) (*Result, error) {
-	if kind == "register" {
-		return l.register(ctx, n, rate)
-	}
-	var uac, uas string
-	switch kind {
-	case "message", "call":
-		uac, uas = kind+"_uac", kind+"_uas"
-	default:
-		return nil, fmt.Errorf("no such load: %q", kind)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-
-	server := Run{Scenario: uas, Domain: l.Domain, Dir: l.Dir, TCP: l.Transport != "udp", ContactTransport: l.Transport}
-	client := Run{
-		Scenario: uac, Domain: l.Domain, Dir: l.Dir, TCP: l.Transport != "udp", ContactTransport: l.Transport,
-		Calls: n, Rate: rate, Timeout: patience(n, rate), NoRetransmit: l.NoRetransmit, Limit: max(2000, 2*rate),
-	}
-	for i := range max(len(l.Callers), len(l.Callees)) {
-		from, to := l.Callers[i%len(l.Callers)], l.Callees[i%len(l.Callees)]
-		client.Rows = append(client.Rows, []string{from.User, authentication(from), to.User})
-	}
-	if l.Transport == "udp" {
-		var err error
-		if server.Local, err = SignIn(ctx, loopback, l.Server.String(), l.Callees); err != nil {
-			return nil, err
-		}
-		if client.Local, err = SignIn(ctx, loopback, l.Server.String(), l.Callers); err != nil {
-			return nil, err
-		}
-		client.Remote, client.Contact, server.Contact = l.Server, client.Local, server.Local
-	} else {
-		callee, err := OpenTrunk(ctx, l.Transport, l.Server.String(), l.TLS, l.Callees)
-		if err != nil {
-			return nil, err
-		}
-		defer callee.Close()
-		caller, err := OpenTrunk(ctx, l.Transport, l.Server.String(), l.TLS, l.Callers)
-		if err != nil {
-			return nil, err
-		}
-		defer caller.Close()
-		if err := caller.Serve(); err != nil {
-			return nil, err
-		}
-		client.Remote, client.Contact, server.Contact = caller.Addr, caller.Contact, callee.Contact
-		if server.Local, err = FreePort(); err != nil {
-			return nil, err
-		}
-		client.Local = loopback
-		defer func(t *Trunk) { t.Close() }(callee)
-		answering, err := Start(ctx, server)
-		if err != nil {
-			return nil, err
-		}
-		defer answering.Stop()
-		wait, cancelWait := context.WithTimeout(ctx, 20*time.Second)
-		defer cancelWait()
-		if err := callee.Reach(wait, server.Local); err != nil {
-			return nil, err
-		}
-		return l.work(ctx, client)
-	}
-	answering, err := Start(ctx, server)
+	s, err := l.Open(ctx, kind)
 	if err != nil {
 		return nil, err
 	}
-	defer answering.Stop()
-	if err := bound(ctx, server.Local); err != nil {
+	defer s.Close()
+	return s.Work(ctx, n, rate)
+}
+
+// Session is a load whose phones are signed in and whose answering side is up.
+type Session struct {
+	l      *Load
+	client Run
+	close  []func() // undone in reverse order
+}
+
+// Open prepares one kind of work: "register", "message" or "call".
+func (l *Load) Open(ctx context.Context, kind string) (*Session, error) {
+	s := &Session{l: l}
+	var err error
+	switch kind {
+	case "register":
+		err = s.register(ctx)
+	case "message", "call":
+		err = s.pair(ctx, kind)
+	default:
+		err = fmt.Errorf("no such load: %q", kind)
+	}
+	if err != nil {
+		s.Close()
 		return nil, err
 	}
-	return l.work(ctx, client)
+	return s, nil
 }
 
-func (l *Load) register(ctx context.Context, n, rate int) (*Result, error) {
-	r := Run{
-		Scenario: "register", Domain: l.Domain, Dir: l.Dir, TCP: l.Transport != "udp", ContactTransport: l.Transport,
-		Local: loopback, Remote: l.Server, Calls: n, Rate: rate, Timeout: patience(n, rate),
-		NoRetransmit: l.NoRetransmit, Limit: max(2000, 2*rate),
+// Work does n units at rate a second. It may be called again and again.
+func (s *Session) Work(ctx context.Context, n, rate int) (*Result, error) {
+	r := s.client
+	r.Calls, r.Rate, r.Limit, r.Timeout = n, rate, max(2000, 2*rate), patience(n, rate)
+	return Do(ctx, r)
+}
+
+// Close stops what answers and drops the connections.
+func (s *Session) Close() {
+	for _, f := range slices.Backward(s.close) {
+		f()
 	}
+	s.close = nil
+}
+
+// run has what all scenarios of the load share.
+func (l *Load) run(scenario string) Run {
+	return Run{
+		Scenario: scenario, Domain: l.Domain, Dir: l.Dir, TCP: l.Transport != "udp", ContactTransport: l.Transport,
+		NoRetransmit: l.NoRetransmit, Local: loopback,
+	}
+}
+
+func (s *Session) register(ctx context.Context) (err error) {
+	l := s.l
+	s.client = l.run("register")
+	s.client.Remote = l.Server
+	for _, u := range l.Users {
+		s.client.Rows = append(s.client.Rows, []string{u.User, authentication(u)})
+	}
+	switch l.Transport {
+	case "udp":
+		s.client.Local, err = FreePort()
+	case "tls":
+		err = s.callThrough(ctx, nil)
+	}
+	return err
+}
+
+// pair signs callers and callees in and starts the scenario of the callees.
+func (s *Session) pair(ctx context.Context, kind string) error {
+	l := s.l
+	s.client = l.run(kind + "_uac")
+	s.client.Remote = l.Server
+	for i := range max(len(l.Callers), len(l.Callees)) {
+		from, to := l.Callers[i%len(l.Callers)], l.Callees[i%len(l.Callees)]
+		s.client.Rows = append(s.client.Rows, []string{from.User, authentication(from), to.User})
+	}
+	answering := l.run(kind + "_uas")
 	if l.Transport == "udp" {
 		var err error
-		if r.Local, err = FreePort(); err != nil {
-			return nil, err
+		if answering.Local, err = SignIn(ctx, loopback, l.Server.String(), l.Callees); err != nil {
+			return err
 		}
-	}
-	for _, u := range l.Users {
-		r.Rows = append(r.Rows, []string{u.User, authentication(u)})
-	}
-	if l.Transport == "tls" {
-		t, err := OpenTrunk(ctx, "tls", l.Server.String(), l.TLS, nil)
+		if s.client.Local, err = SignIn(ctx, loopback, l.Server.String(), l.Callers); err != nil {
+			return err
+		}
+		s.client.Contact, answering.Contact = s.client.Local, answering.Local
+		p, err := Start(ctx, answering)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		defer t.Close()
-		if err := t.Serve(); err != nil {
-			return nil, err
-		}
-		r.Remote, r.Contact = t.Addr, t.Contact
+		s.close = append(s.close, p.Stop)
+		return bound(ctx, answering.Local)
 	}
-	return l.work(ctx, r)
+	if err := s.callThrough(ctx, l.Callers); err != nil {
+		return err
+	}
+	t, err := OpenTrunk(ctx, l.Transport, l.Server.String(), l.TLS, l.Callees)
+	if err != nil {
+		return err
+	}
+	answering.Contact = t.Contact
+	if answering.Local, err = FreePort(); err != nil {
+		t.Close()
+		return err
+	}
+	p, err := Start(ctx, answering)
+	if err != nil {
+		t.Close()
+		return err
+	}
+	// SIPp waits for its calls to end, which needs the trunk: stop it first.
+	s.close = append(s.close, t.Close, p.Stop)
+	wait, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	return t.Reach(wait, answering.Local)
 }
 
-func (l *Load) work(ctx context.Context, r Run) (*Result, error) {
-	if l.Before != nil {
-		l.Before()
+// callThrough puts a trunk before the client scenario.
+func (s *Session) callThrough(ctx context.Context, accounts []phone.Account) error {
+	t, err := OpenTrunk(ctx, s.l.Transport, s.l.Server.String(), s.l.TLS, accounts)
+	if err != nil {
+		return err
 	}
-	res, err := Do(ctx, r)
-	if l.After != nil {
-		l.After()
+	s.close = append(s.close, t.Close)
+	if err := t.Serve(); err != nil {
+		return err
 	}
-	return res, err
+	s.client.Remote, s.client.Contact = t.Addr, t.Contact
+	return nil
 }
 
 // Accounts makes n accounts, prefix0 and up, with one password.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"parley/test/phone"
 )
@@ -21,12 +22,10 @@ type Trunk struct {
 	// Addr is where a client scenario connects to. Zero when the trunk itself dialled a server scenario.
 	Addr netip.AddrPort
 
-	p      *phone.Phone
-	ln     net.Listener
-	sippAt netip.AddrPort
-	wg     sync.WaitGroup
-	mu     sync.Mutex
-	side   net.Conn
+	p    *phone.Phone
+	ln   net.Listener
+	wg   sync.WaitGroup
+	side atomic.Pointer[net.Conn] // the SIPp that is there
 }
 
 // OpenTrunk connects to server over "tcp" or "tls" and signs every account in on that connection.
@@ -50,17 +49,21 @@ func OpenTrunk(ctx context.Context, transport, server string, conf *tls.Config, 
 	return &Trunk{Contact: addr, p: p}, nil
 }
 
-// Serve waits for one client scenario to connect to Addr and joins it to the server.
+// Serve lets client scenarios connect to Addr, one after the other, and joins each to the server.
 func (t *Trunk) Serve() error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
 	t.ln, t.Addr = ln, ln.Addr().(*net.TCPAddr).AddrPort()
+	t.wg.Go(t.fromServer)
 	t.wg.Go(func() {
-		c, err := ln.Accept()
-		if err == nil {
-			t.join(c)
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			t.toServer(c)
 		}
 	})
 	return nil
@@ -72,19 +75,32 @@ func (t *Trunk) Reach(ctx context.Context, addr netip.AddrPort) error {
 	if err != nil {
 		return fmt.Errorf("SIPp at %v: %w", addr, err)
 	}
-	t.wg.Go(func() { t.join(c) })
+	t.side.Store(&c) // before anything can arrive
+	t.wg.Go(t.fromServer)
+	t.wg.Go(func() { t.toServer(c) })
 	return nil
 }
 
-func (t *Trunk) join(c net.Conn) {
-	t.mu.Lock()
-	t.side = c
-	t.mu.Unlock()
-	t.wg.Go(func() {
-		_, _ = io.Copy(t.p.Conn, c)
-	})
-	_, _ = io.Copy(c, t.p.Reader())
+// toServer passes on what one SIPp says, until it leaves.
+func (t *Trunk) toServer(c net.Conn) {
+	t.side.Store(&c)
+	_, _ = io.Copy(t.p.Conn, c)
+	t.side.CompareAndSwap(&c, nil)
 	c.Close()
+}
+
+// fromServer passes on what the server says to the SIPp that is there just now.
+func (t *Trunk) fromServer() {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := t.p.Reader().Read(buf)
+		if err != nil {
+			return
+		}
+		if c := t.side.Load(); c != nil {
+			_, _ = (*c).Write(buf[:n])
+		}
+	}
 }
 
 // Close drops both sides and waits.
@@ -93,11 +109,9 @@ func (t *Trunk) Close() {
 	if t.ln != nil {
 		t.ln.Close()
 	}
-	t.mu.Lock()
-	if t.side != nil {
-		t.side.Close()
+	if c := t.side.Load(); c != nil {
+		(*c).Close()
 	}
-	t.mu.Unlock()
 	t.wg.Wait()
 }
 

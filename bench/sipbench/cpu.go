@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"parley/test/procstat"
+	"parley/test/sipp"
+)
+
+// measureCPU fills the rows of CPU per unit. The subjects take turns run by run, so that a slow minute of
+// the machine does not hit one of them alone.
+func measureCPU(ctx context.Context, s *settings, subjects []*subject, t *table) error {
+	for _, transport := range s.transports {
+		for _, kind := range s.kinds {
+			for range s.runs {
+				for _, sub := range subjects {
+					cost, err := cpuPerUnit(ctx, s, sub, transport, kind)
+					if err != nil {
+						return fmt.Errorf("%s, %s over %s: %w", sub.name, kind, transport, err)
+					}
+					t.least("cpu "+kind+" "+transport, sub.name, float64(cost.Nanoseconds())/1000)
+					progress("%s %s %s: %.1f us", sub.name, kind, transport, float64(cost.Nanoseconds())/1000)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// cpuPerUnit starts the subject, warms it up with a second of the same work, and measures.
+func cpuPerUnit(ctx context.Context, s *settings, sub *subject, transport, kind string) (time.Duration, error) {
+	r, err := sub.start(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer r.stop()
+	rate := s.rates[kind]
+	n := rate * s.seconds
+	l, done, err := newLoad(s, r, transport)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	session, err := l.Open(ctx, kind)
+	if err != nil {
+		return 0, err
+	}
+	defer session.Close()
+	if res, err := session.Work(ctx, rate, rate); err != nil {
+		return 0, err
+	} else if err := res.Clean(rate); err != nil {
+		return 0, fmt.Errorf("warming up: %w", err)
+	}
+	before, err := procstat.Group(r.group, false)
+	if err != nil {
+		return 0, err
+	}
+	res, err := session.Work(ctx, n, rate)
+	if err != nil {
+		return 0, err
+	}
+	after, err := procstat.Group(r.group, false)
+	if err != nil {
+		return 0, err
+	}
+	if err := res.Clean(n); err != nil {
+		return 0, err
+	}
+	return (after.CPU - before.CPU) / time.Duration(n), nil
+}
+
+func newLoad(s *settings, r *running, transport string) (*sipp.Load, func(), error) {
+	dir, err := os.MkdirTemp("", "sipbench-sipp-")
+	if err != nil {
+		return nil, nil, err
+	}
+	l := &sipp.Load{
+		Transport: transport, Server: r.at(transport), TLS: r.tls, Domain: domain,
+		Users: benchUsers(s)[:s.users], Callers: callers(transport), Callees: callees(transport),
+		Dir: dir,
+	}
+	return l, func() { os.RemoveAll(dir) }, nil
+}
