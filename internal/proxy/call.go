@@ -15,7 +15,7 @@ import (
 type call struct {
 	proxy *Proxy
 	tx    *stack.ServerTxn
-	req   *sip.Message // private copy; nil once decided
+	req   *sip.Message // private copy
 	opt   Options
 
 	mu    sync.Mutex
@@ -50,7 +50,6 @@ type branch struct {
 	index int
 	tx    *stack.ClientTxn
 	alarm *stack.Alarm // Timer C
-	hop   *flow.Flow   // the flow it was sent on last
 }
 
 // handle handles an event, now or in the goroutine that is handling another.
@@ -153,30 +152,20 @@ func (b *branch) refresh() {
 	b.call.proxy.stack.SetAlarm(b.alarm, b.call.proxy.cfg.TimerC)
 }
 
-// release lets go what a decided call does not need. It stays known to the stack for as long as a branch may
-// answer with another 2xx.
+// release ends timers and lets the stack pass on further 2xx by itself, so that nothing keeps the call alive.
 func (c *call) release() {
 	if c.alarm != nil {
 		c.alarm.Stop()
 	}
 	for i := range c.branches {
-		if b := &c.branches[i]; b.alarm != nil {
-			b.alarm.Stop()
-			b.alarm = nil
-		}
-	}
-	c.best, c.credits = nil, nil
-	if c.machine.gaveUp {
-		return // that branch may be waiting for a connection and write its request yet
-	}
-	for i := range c.branches {
 		b := &c.branches[i]
-		if c.opt.OnResponse == nil {
-			b.Branch, b.tx = Branch{}, nil
+		if b.alarm != nil {
+			b.alarm.Stop()
+		}
+		if b.tx != nil && c.machine.slots[i].code/100 == 2 && c.opt.OnResponse == nil {
+			b.tx.PassOn(c.tx)
 		}
 	}
-	c.req, c.edit = nil, edit{}
-	c.opt = Options{OnResponse: c.opt.OnResponse}
 }
 
 // credit remembers the challenges of a 401 or 407 (16.7 step 7).
@@ -253,8 +242,8 @@ func (c *call) cancelHeaders(cause int) []sip.Header {
 var completedElsewhere = []sip.Header{{Name: "Reason", Value: `SIP;cause=200;text="Call completed elsewhere"`}}
 
 // Response implements stack.Outgoing.
-func (b *branch) Response(tx *stack.ClientTxn, m *sip.Message) {
-	b.call.handle(event{kind: evResponse, branch: b.index, code: m.StatusCode(), m: m, from: b.hop})
+func (b *branch) Response(_ *stack.ClientTxn, f *flow.Flow, m *sip.Message) {
+	b.call.handle(event{kind: evResponse, branch: b.index, code: m.StatusCode(), m: m, from: f})
 }
 
 // Failed implements stack.Outgoing.

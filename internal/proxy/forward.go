@@ -106,7 +106,6 @@ func nextHop(m *sip.Message, b *Branch, strip int) []byte {
 // AppendRequest implements stack.Writer: it writes the request of one branch.
 func (b *branch) AppendRequest(dst []byte, hop stack.Hop) []byte {
 	c := b.call
-	b.hop = hop.Flow
 	return c.proxy.write(dst, c.req, c.tx.Flow(), &b.Branch, &c.opt, &c.edit, hop)
 }
 

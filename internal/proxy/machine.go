@@ -13,7 +13,6 @@ type machine struct {
 	stopped   bool // no further group is started
 	cancelled bool // by the caller
 	answered  bool // a final response was passed on, or somebody took over
-	gaveUp    bool // a branch was given up that may still be about to be sent
 }
 
 // slot is the machine's view of one branch.
@@ -205,7 +204,6 @@ func (m *machine) timeout(acts []action) []action {
 // a 487 is ignored then, and a 2xx that crosses it is passed on like any other. For other requests than INVITE it
 // only sees to it that no further target is tried.
 func (m *machine) giveUp(i int, acts []action) []action {
-	m.gaveUp = true
 	return m.final(i, 408, m.cancelOne(i, 408, acts))
 }
 

@@ -9,16 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"parley/internal/flow"
 	"parley/internal/proxy"
 	"parley/internal/sip"
 	"parley/internal/stack"
 	"parley/internal/stack/stacktest"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const bob = "sip:bob@example.test"
 

@@ -39,20 +39,20 @@ type Hop struct {
 	Via []byte
 }
 
-// Writer appends a complete request to dst. It is called once for each attempt, possibly after the call that
-// got it has returned, from any goroutine, so it must not use a reader's message unless Destination.Flow is set
-// and it is never asked again.
+// Writer appends a complete request to dst. No copy of what was sent is kept: to repeat the request, to cancel and
+// to acknowledge it, it is written again with the same Hop, and must come out the same. So AppendRequest may be
+// called until there is a final response, from any goroutine, and by two at a time.
 type Writer interface {
 	AppendRequest(dst []byte, hop Hop) []byte
 }
 
-// Outgoing is a request and its user. Response is called in the reader for every response that is not a
+// Outgoing is a request and its user. Response is called in the reader of f for every response that is not a
 // repetition, several times for INVITE; m is valid until it returns. Failed is called at most once, instead of a
 // final response, from a reader, from the timers' goroutine, or from within Send. They are never called with locks
 // held.
 type Outgoing interface {
 	Writer
-	Response(tx *ClientTxn, m *sip.Message)
+	Response(tx *ClientTxn, f *flow.Flow, m *sip.Message)
 	Failed(tx *ClientTxn, err error)
 }
 
@@ -69,7 +69,7 @@ type ClientTxn struct {
 	machine    txn.Machine
 	out        Outgoing // nil when nothing more is to be delivered
 	flow       *flow.Flow
-	sent       []byte // the request as sent, as long as it may be needed again
+	sent       []byte // a CANCEL; or the ACK to a failure, as long as it may be needed again
 	heard      bool   // a response to this attempt came
 	wantCancel bool
 	cancelSent bool
@@ -122,21 +122,24 @@ func (s *Stack) SendStateless(w Writer, method sip.Method, dst Destination) erro
 func (s *Stack) sendOnce(w Writer, f, in *flow.Flow) error {
 	buf := getBuffer()
 	defer putBuffer(buf)
-	buf.b = s.write(buf.b, w, f, rand.Uint64()&^cancelBit)
-	return f.SendWithin(in, buf.b)
+	return f.SendWithin(in, s.write(buf, w, f, rand.Uint64()&^cancelBit))
 }
 
 // viaSpace is kept free for our Via at the head of the scratch space a request is written to.
 const viaSpace = 256
 
-// write writes a request for flow f into scratch space and returns it.
-func (s *Stack) write(b []byte, w Writer, f *flow.Flow, id uint64) []byte {
+// write writes a request for flow f into scratch space, where it is valid until that is given back.
+func (s *Stack) write(buf *buffer, w Writer, f *flow.Flow, id uint64) []byte {
 	var branch [branchLen]byte
 	Base32(branch[:], id)
-	b = b[:cap(b)]
+	b := buf.b[:cap(buf.b)]
 	via := append(b[0:0:viaSpace], s.of(f).via...)
 	via = append(via, branch[:]...)
-	return w.AppendRequest(b[viaSpace:viaSpace], Hop{Flow: f, Via: via})
+	msg := w.AppendRequest(b[viaSpace:viaSpace], Hop{Flow: f, Via: via})
+	if cap(msg) > cap(b)-viaSpace { // it did not fit: keep the larger space
+		buf.b = msg[:0]
+	}
+	return msg
 }
 
 // Method returns the request's method.
@@ -161,14 +164,7 @@ func (c *ClientTxn) attempt(f *flow.Flow) {
 		return
 	}
 	buf := getBuffer()
-	scratch := buf.b
-	msg := s.write(scratch, out, f, id)
-	reliable := f.Transport().Reliable()
-	invite := c.method == sip.INVITE
-	var keep []byte
-	if invite || !reliable {
-		keep = append(make([]byte, 0, len(msg)), msg...)
-	}
+	msg := s.write(buf, out, f, id)
 	now := s.now()
 	sh.mu.Lock()
 	if c.over || c.wantCancel {
@@ -177,8 +173,8 @@ func (c *ClientTxn) attempt(f *flow.Flow) {
 		c.fail(ErrCancelled)
 		return
 	}
-	c.id, c.flow, c.sent, c.heard = id, f, keep, false
-	c.machine = txn.Client(invite, reliable)
+	c.id, c.flow, c.sent, c.heard = id, f, nil, false
+	c.machine = txn.Client(c.method == sip.INVITE, f.Transport().Reliable())
 	e := c.machine.Step(now, txn.Input{Event: txn.Start}, &s.timers)
 	sh.client[id] = c
 	sh.arm(&c.node, e.WakeAt, false)
@@ -263,11 +259,19 @@ func (c *ClientTxn) wake(now time.Duration) {
 	}
 	e := c.machine.Step(now, txn.Input{Event: txn.Tick}, &s.timers)
 	c.settle(sh, e)
-	f, sent, heard := c.flow, c.sent, c.heard
+	f, sent, out, id, heard := c.flow, c.sent, c.out, c.id, c.heard
 	sh.mu.Unlock()
 	if e.Send == txn.SendRequest {
 		s.stats.retransmits.Add(1)
-		if err := f.Send(sent); err != nil {
+		var err error
+		if out == nil {
+			err = f.Send(sent) // a CANCEL
+		} else {
+			buf := getBuffer()
+			err = f.Send(s.write(buf, out, f, id))
+			putBuffer(buf)
+		}
+		if err != nil {
 			c.lost(err)
 		}
 		return
@@ -317,19 +321,24 @@ func (c *ClientTxn) sendCancel() {
 	s := c.stack
 	sh := c.shard
 	sh.mu.Lock()
-	f, sent, id, with := c.flow, c.sent, c.id|cancelBit, c.cancelWith
+	f, out, id, with := c.flow, c.out, c.id, c.cancelWith
 	sh.mu.Unlock()
+	if out == nil {
+		return // the final response was faster
+	}
+	buf := getBuffer()
+	defer putBuffer(buf)
 	var invite sip.Message
-	if sent == nil || invite.Parse(sent, &sip.ServerLimits) != nil {
+	if invite.Parse(s.write(buf, out, f, id), &sip.ServerLimits) != nil {
 		return
 	}
 	msg := sip.AppendCancel(nil, &invite, with...)
-	x := &ClientTxn{stack: s, shard: sh, method: sip.CANCEL, id: id, flow: f, sent: msg}
+	x := &ClientTxn{stack: s, shard: sh, method: sip.CANCEL, id: id | cancelBit, flow: f, sent: msg}
 	x.node.owner = x
 	x.machine = txn.Client(false, f.Transport().Reliable())
 	sh.mu.Lock()
 	e := x.machine.Step(s.now(), txn.Input{Event: txn.Start}, &s.timers)
-	sh.client[id] = x
+	sh.client[x.id] = x
 	sh.arm(&x.node, e.WakeAt, false)
 	sh.mu.Unlock()
 	countMethod(&s.stats.requestsOut, sip.CANCEL)
@@ -362,11 +371,7 @@ func (s *Stack) response(f *flow.Flow, m *sip.Message) {
 	}
 	c.heard = true
 	e := c.machine.Step(now, txn.Input{Event: txn.Response, Code: code}, &s.timers)
-	var ackFor []byte
-	if e.Send == txn.SendAck {
-		ackFor = c.sent
-	}
-	out := c.out
+	sent, out, on := c.sent, c.out, c.flow
 	failover := false
 	if e.Deliver == txn.DeliverResponse && code >= 200 {
 		failover = code == 503 && !c.wantCancel && c.more()
@@ -376,8 +381,8 @@ func (s *Stack) response(f *flow.Flow, m *sip.Message) {
 	cancel := c.cancelNow()
 	sh.mu.Unlock()
 
-	if ackFor != nil {
-		s.acknowledge(f, ackFor, m)
+	if e.Send == txn.SendAck {
+		s.acknowledge(c, id, on, sent, out, m)
 	}
 	if cancel {
 		c.sendCancel()
@@ -388,35 +393,64 @@ func (s *Stack) response(f *flow.Flow, m *sip.Message) {
 		c.next(errUnavailable)
 	default:
 		defer s.recovered("response", nil)
-		out.Response(c, m)
+		out.Response(c, f, m)
 	}
 }
 
-// final lets go what is not needed after a final response. After a 2xx to INVITE others may follow; after a
-// failure its ACK may have to be repeated, but that needs the request and not the user. The lock is held.
+// final lets go what is not needed after a final response. After a 2xx to INVITE others may follow. The lock is
+// held.
 func (c *ClientTxn) final(failover bool) {
-	if c.machine.State() == txn.Accepted {
-		c.sent = nil
-	} else if c.method != sip.INVITE {
-		c.sent = nil
-	}
-	if !failover {
-		c.over = true
-		if c.machine.State() != txn.Accepted {
-			c.out = nil
-		}
-	}
-}
-
-// acknowledge sends the ACK for a final response to INVITE that is not 2xx.
-func (s *Stack) acknowledge(f *flow.Flow, sent []byte, m *sip.Message) {
-	var invite sip.Message
-	if invite.Parse(sent, &sip.ServerLimits) != nil {
+	if failover {
 		return
 	}
-	buf := getBuffer()
-	buf.b = sip.AppendAck(buf.b[:0], &invite, m)
+	c.over = true
+	if c.machine.State() != txn.Accepted {
+		c.out = nil
+	}
+}
+
+// acknowledge sends the ACK for a final response to INVITE that is not 2xx: sent, if it was sent before, else a new
+// one for the request that out writes.
+func (s *Stack) acknowledge(c *ClientTxn, id uint64, f *flow.Flow, sent []byte, out Outgoing, m *sip.Message) {
+	if sent == nil {
+		if out == nil {
+			return
+		}
+		buf := getBuffer()
+		defer putBuffer(buf)
+		var invite sip.Message
+		if invite.Parse(s.write(buf, out, f, id), &sip.ServerLimits) != nil {
+			return
+		}
+		sent = sip.AppendAck(nil, &invite, m)
+		c.shard.mu.Lock()
+		if c.id == id {
+			c.sent = sent
+		}
+		c.shard.mu.Unlock()
+	}
 	countMethod(&s.stats.requestsOut, sip.ACK)
-	f.Send(buf.b)
+	f.Send(sent)
+}
+
+// PassOn makes the stack itself pass further 2xx of an accepted INVITE on to tx, without our Via, so that the
+// request's user can be forgotten. It does nothing for requests that are over.
+func (c *ClientTxn) PassOn(tx *ServerTxn) {
+	c.shard.mu.Lock()
+	defer c.shard.mu.Unlock()
+	if c.out != nil && c.over {
+		c.out = passOn{tx.core}
+	}
+}
+
+// passOn is what is left of a proxied INVITE that was answered.
+type passOn struct{ *serverCore }
+
+func (p passOn) AppendRequest(dst []byte, _ Hop) []byte { return dst } // nothing is written after a final response
+func (p passOn) Failed(*ClientTxn, error)               {}
+func (p passOn) Response(_ *ClientTxn, f *flow.Flow, m *sip.Message) {
+	buf := getBuffer()
+	buf.b = sip.AppendResponseForward(buf.b[:0], m, nil)
+	p.send(m.StatusCode(), buf.b, f)
 	putBuffer(buf)
 }

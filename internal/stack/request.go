@@ -3,10 +3,11 @@ package stack
 import (
 	"bytes"
 
+	"parley/internal/flow"
 	"parley/internal/sip"
 )
 
-// Request sends msg, a complete request without Via, which now belongs to the stack, and calls on for each
+// Request sends msg, a complete request without Via, which must not be changed any more, and calls on for each
 // response, or once with an error instead of a final one: see Outgoing.
 func (s *Stack) Request(msg []byte, dst Destination, on func(tx *ClientTxn, m *sip.Message, err error)) *ClientTxn {
 	name, _, _ := bytes.Cut(msg, []byte{' '})
@@ -29,7 +30,7 @@ func (p *plain) AppendRequest(dst []byte, hop Hop) []byte {
 	return append(dst, p.msg[line:]...)
 }
 
-func (p *plain) Response(tx *ClientTxn, m *sip.Message) {
+func (p *plain) Response(tx *ClientTxn, _ *flow.Flow, m *sip.Message) {
 	if p.on != nil {
 		p.on(tx, m, nil)
 	}

@@ -90,7 +90,7 @@ func (c *serverCore) machineAnswered() bool {
 // open enters a new transaction in the table. It is false when another reader was faster with a copy.
 func (s *Stack) open(t *ServerTxn, now time.Duration) bool {
 	invite := t.method == sip.INVITE
-	c := &serverCore{stack: s, key: t.key, flow: t.flow, txn: t, machine: txn.Server(invite, t.flow.Transport().Reliable())}
+	c := &serverCore{stack: s, key: t.key, method: t.method, flow: t.flow, txn: t, machine: txn.Server(invite, t.flow.Transport().Reliable())}
 	c.node.owner = c
 	sh := s.shardOf(t.key)
 	sh.mu.Lock()

@@ -44,6 +44,7 @@ type serverCore struct {
 	stack   *Stack
 	key     key
 	machine txn.Machine
+	method  sip.Method
 	flow    *flow.Flow
 	last    []byte     // the response to repeat
 	txn     *ServerTxn // nil once a final response was sent
@@ -198,13 +199,17 @@ func (t *ServerTxn) Fail(err error) error {
 // used again when it returns. in is the flow whose message led to it, if that is another than the request's own:
 // bytes then wait for the end of what its reader has at hand. Nil is always right.
 func (t *ServerTxn) SendResponse(code int, raw []byte, in *flow.Flow) error {
-	c := t.core
-	if c == nil {
+	if t.core == nil {
 		return ErrNoAnswer
 	}
-	s := t.stack
+	return t.core.send(code, raw, in)
+}
+
+// send is SendResponse.
+func (c *serverCore) send(code int, raw []byte, in *flow.Flow) error {
+	s := c.stack
 	var last []byte
-	if t.repeats(code) {
+	if c.repeats(code) {
 		last = append(make([]byte, 0, len(raw)), raw...)
 	}
 	now := s.now()
@@ -218,19 +223,18 @@ func (t *ServerTxn) SendResponse(code int, raw []byte, in *flow.Flow) error {
 	c.last = last
 	if code >= 200 {
 		c.answered(sh)
-		t.onCancel = nil
 	}
 	c.settle(sh, e)
 	sh.mu.Unlock()
 
 	countCode(&s.stats.responsesOut, code)
 	if s.cfg.Responded != nil {
-		s.cfg.Responded(t.method, code, raw)
+		s.cfg.Responded(c.method, code, raw)
 	}
 	if in == nil {
-		in = t.flow
+		in = c.flow
 	}
-	if err := t.flow.SendWithin(in, raw); err != nil {
+	if err := c.flow.SendWithin(in, raw); err != nil {
 		return s.unsent(c, code, raw, err)
 	}
 	return nil
@@ -251,13 +255,14 @@ func (t *ServerTxn) Abandon() {
 
 // repeats reports whether the response has to be kept: on an unreliable transport, unless repetitions of the
 // request are absorbed without an answer, as after a 2xx to INVITE.
-func (t *ServerTxn) repeats(code int) bool {
-	return !t.flow.Transport().Reliable() && (t.method != sip.INVITE || code/100 != 2)
+func (c *serverCore) repeats(code int) bool {
+	return !c.flow.Transport().Reliable() && (c.method != sip.INVITE || code/100 != 2)
 }
 
 // answered is called when the final response is known. The user's part of the transaction is let go.
 func (c *serverCore) answered(sh *shard) {
 	if c.txn != nil {
+		c.txn.onCancel = nil
 		c.txn = nil
 		sh.open--
 	}

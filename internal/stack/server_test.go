@@ -404,6 +404,8 @@ func TestPipelinedRequestsAreHandledInOrder(t *testing.T) {
 			t.Fatalf("answer %d has CSeq %d", i, cseq)
 		}
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	for i, cseq := range order {
 		if int(cseq) != i {
 			t.Fatalf("request %d was handled at place %d", cseq, i)
