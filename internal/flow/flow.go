@@ -3,6 +3,7 @@ package flow
 import (
 	"crypto/x509"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -278,7 +279,14 @@ func (f *Flow) finish() {
 	l.flows.remove(f)
 	l.opened(f, -1)
 	l.countClosed(f.Err())
-	l.config.Handler.Closed(f, f.Err())
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				l.panicked(f, p, debug.Stack())
+			}
+		}()
+		l.config.Handler.Closed(f, f.Err())
+	}()
 	f.over()
 }
 

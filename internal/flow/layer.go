@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -180,7 +181,7 @@ func (l *Layer) admit(f *Flow) error {
 	l.mu.Unlock()
 	err := error(ErrLayerClosed)
 	if !closing {
-		if err = l.config.Handler.Open(f); err == nil {
+		if err = l.offer(f); err == nil {
 			l.opened(f, 1)
 			return nil
 		}
@@ -190,6 +191,16 @@ func (l *Layer) admit(f *Flow) error {
 	f.closing(err)
 	f.over()
 	return err
+}
+
+// offer asks the handler whether it wants a flow. A panic is no.
+func (l *Layer) offer(f *Flow) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = l.panicked(f, p, debug.Stack())
+		}
+	}()
+	return l.config.Handler.Open(f)
 }
 
 // opened counts a flow that opens or closes.

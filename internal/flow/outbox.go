@@ -34,6 +34,7 @@ func (s *stream) send(f *Flow, in *batch, b []byte) error {
 		}
 	}
 	s.mu.Unlock()
+	f.lastOut.Store(l.clock.Load())
 	l.stats.MessagesOut.Add(1)
 	return nil
 }

@@ -356,3 +356,30 @@ func TestRefusedByHandler(t *testing.T) {
 		}
 	}
 }
+
+// TestWebSocketNeverRead: a browser that does not read costs its outbox, too.
+func TestWebSocketNeverRead(t *testing.T) {
+	h := newEcho()
+	l := newLayer(t, h, nil)
+	c, _, err := websocket.Dial(t.Context(), "ws://"+listen(t, l, WS, nil).Addr().String(), &websocket.DialOptions{Subprotocols: []string{"sip"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.CloseNow()
+	f := receive(t, h.opened, "flow")
+	msg := request(WS, 1, strings.Repeat("x", 8000))
+	for {
+		if err := f.Send(msg); err != nil {
+			if !errors.Is(err, ErrSlowPeer) {
+				t.Errorf("got %v", err)
+			}
+			break
+		}
+		if n := f.Backlog(); n > 256<<10 {
+			t.Fatalf("%d bytes wait", n)
+		}
+	}
+	if err := receive(t, h.gone, "end"); err != ErrSlowPeer {
+		t.Errorf("closed for %v", err)
+	}
+}

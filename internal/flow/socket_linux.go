@@ -67,7 +67,7 @@ func (r *streamRead) queued() bool {
 // writeSocket writes to a socket that does not block.
 func writeSocket(fd uintptr, b []byte) (int, error) {
 	for {
-		n, _, errno := syscall.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		n, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), nil
