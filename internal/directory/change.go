@@ -3,9 +3,10 @@ package directory
 import (
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 
 	"parley/internal/store"
@@ -34,185 +35,188 @@ type Change struct {
 }
 
 // Add creates a user. Errors: *Invalid with a sentence for the administrator,
-// store.ErrConflict for an address or number that is taken.
+// *Taken for an address or number that another user has.
 func (d *Directory) Add(ctx context.Context, n NewUser) (*User, error) {
-	d.change.Lock()
-	defer d.change.Unlock()
-	records, err := d.insert(ctx, []NewUser{n})
+	row, err := d.prepare(n)
 	if err != nil {
-		return nil, fmt.Errorf("add %s: %w", n.AOR, err)
+		return nil, err
 	}
-	return records[0].User, nil
+	if err := d.write(ctx, func(tx *store.Tx, revision int64) error { return d.insert(ctx, tx, row, revision) }); err != nil {
+		return nil, err
+	}
+	return d.current(ctx, row.user.ID)
 }
 
 // AddAll creates many users in one transaction, all or none.
 func (d *Directory) AddAll(ctx context.Context, users []NewUser) error {
-	d.change.Lock()
-	defer d.change.Unlock()
-	if _, err := d.insert(ctx, users); err != nil {
-		return fmt.Errorf("add %d users: %w", len(users), err)
-	}
-	return nil
-}
-
-// insert is called with change held.
-func (d *Directory) insert(ctx context.Context, users []NewUser) ([]record, error) {
-	records := make([]record, len(users))
+	rows := make([]*newRow, len(users))
 	for i, n := range users {
-		r, err := d.prepare(n)
+		row, err := d.prepare(n)
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("user %d, %s: %w", i+1, n.AOR, err)
 		}
-		records[i] = r
+		rows[i] = row
 	}
-	err := d.db.Tx(ctx, func(tx *store.Tx) error {
-		for _, r := range records {
-			if err := insertUser(ctx, tx, r, d.seal(r)); err != nil {
-				return err
+	return d.write(ctx, func(tx *store.Tx, revision int64) error {
+		for i, row := range rows {
+			if err := d.insert(ctx, tx, row, revision); err != nil {
+				return fmt.Errorf("user %d, %s: %w", i+1, row.user.AOR, err)
 			}
 		}
 		return nil
 	})
+}
+
+// newRow is a checked NewUser.
+type newRow struct {
+	user   *User
+	phones []string // without "tel:"
+	policy string
+	sealed []byte // nil without a password
+}
+
+func (d *Directory) prepare(n NewUser) (*newRow, error) {
+	aor, err := parseAOR("aor", n.AOR)
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range records {
-		d.idx.put(r)
-		d.tell(Event{Kind: Added, User: r.User})
-		d.announce(announcement{User: r.ID})
+	u := &User{ID: rand.Text(), AOR: aor, Name: strings.TrimSpace(n.Name), Enabled: !n.Disabled, Policy: DefaultPolicy()}
+	row := &newRow{user: u}
+	if err := checkName(u.Name); err != nil {
+		return nil, err
 	}
-	return records, nil
-}
-
-// prepare checks what was typed and makes the user it describes.
-func (d *Directory) prepare(n NewUser) (record, error) {
-	aor, err := checkAOR("aor", n.AOR)
-	if err != nil {
-		return record{}, err
+	if u.Aliases, err = parseAliases(aor, n.Aliases); err != nil {
+		return nil, err
 	}
-	now := d.now()
-	u := &User{ID: rand.Text(), AOR: aor, Name: n.Name, Enabled: !n.Disabled, Policy: DefaultPolicy(), Version: 1, Created: now, Changed: now}
+	for _, address := range append([]uc.AOR{aor}, u.Aliases...) {
+		if err := d.knownDomain(address); err != nil {
+			return nil, err
+		}
+	}
+	if row.phones, err = parsePhones(n.Phones); err != nil {
+		return nil, err
+	}
 	if n.Policy != nil {
 		u.Policy = *n.Policy
 	}
-	if u.Aliases, err = checkAliases(aor, n.Aliases); err != nil {
-		return record{}, err
+	if err := u.Policy.check(); err != nil {
+		return nil, err
 	}
-	if u.Phones, err = checkPhones(n.Phones); err != nil {
-		return record{}, err
+	if row.policy, err = encodePolicy(u.Policy); err != nil {
+		return nil, err
 	}
-	if err := d.check(u); err != nil {
-		return record{}, err
-	}
-	r := record{User: u}
 	if n.Password != "" {
-		if err := checkPassword(aor, n.Password); err != nil {
-			return record{}, err
+		if err := checkPassword(aor, u.Name, n.Password); err != nil {
+			return nil, err
 		}
-		r.verifiers, u.HasPassword = newVerifiers(aor, n.Password), true
+		row.sealed = d.keys.Seal(place(u.ID), newVerifiers(aor, n.Password).encode())
 	}
-	return r, nil
+	return row, d.free(u.ID, u.AOR, u.Aliases, row.phones)
 }
 
-func (d *Directory) check(u *User) error {
-	if err := checkName(u.Name); err != nil {
-		return err
+func (d *Directory) knownDomain(address uc.AOR) error {
+	d.memory.mu.RLock()
+	known := d.memory.domains[address.Domain()]
+	d.memory.mu.RUnlock()
+	if known {
+		return nil
 	}
-	if err := checkPolicy(u.Policy); err != nil {
-		return err
+	if all := d.Domains(); len(all) > 0 {
+		return invalid("aor", "%s is not a SIP domain of this server; it has %s", address.Domain(), strings.Join(all, ", "))
 	}
-	for _, a := range append([]uc.AOR{u.AOR}, u.Aliases...) {
-		if !d.idx.hasDomain([]byte(a.Domain())) {
-			return invalid("aor", "%s is not one of the SIP domains here (%v)", a.Domain(), d.Domains())
+	return invalid("aor", "%s is not a SIP domain of this server; it has none yet", address.Domain())
+}
+
+// free says, from memory, whose an address or number is. The store has the last
+// word; this is for the better sentence.
+func (d *Directory) free(id string, aor uc.AOR, aliases []uc.AOR, phones []string) error {
+	d.memory.mu.RLock()
+	defer d.memory.mu.RUnlock()
+	for i, address := range append([]uc.AOR{aor}, aliases...) {
+		if e := d.memory.byAddress[address]; e != nil && e.user.ID != id {
+			return &Taken{Field: map[bool]string{true: "aor", false: "aliases"}[i == 0], Value: string(address), By: e.user.AOR}
+		}
+	}
+	for _, number := range phones {
+		if e := d.memory.byNumber[number]; e != nil && e.user.ID != id {
+			return &Taken{Field: "phones", Value: number, By: e.user.AOR}
 		}
 	}
 	return nil
 }
 
-// now is the time as the store keeps it, so that memory and store agree.
-func (d *Directory) now() time.Time { return store.FromMicros(store.Micros(time.Now())) }
-
-func (d *Directory) seal(r record) []byte {
-	if r.verifiers == nil {
-		return nil
+func (d *Directory) insert(ctx context.Context, tx *store.Tx, row *newRow, revision int64) error {
+	u, now := row.user, store.Micros(time.Now())
+	var passwordSet int64
+	if row.sealed != nil {
+		passwordSet = revision
 	}
-	return d.keys.Seal(place(r.ID), r.verifiers.encode())
+	_, err := tx.Exec(ctx, `INSERT INTO directory_user (id, aor, domain, name, enabled, policy, verifiers, password_set, version, revision, created, changed)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $10)`,
+		u.ID, string(u.AOR), u.AOR.Domain(), u.Name, u.Enabled, row.policy, row.sealed, passwordSet, revision, now)
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		return &Taken{Field: "aor", Value: string(u.AOR), By: u.AOR}
+	case errors.Is(err, store.ErrReferenced):
+		return invalid("aor", "%s is no longer a SIP domain of this server", u.AOR.Domain())
+	case err != nil:
+		return err
+	}
+	if err := insertAddresses(ctx, tx, u.ID, append([]uc.AOR{u.AOR}, u.Aliases...), 0); err != nil {
+		return err
+	}
+	return insertPhones(ctx, tx, u.ID, row.phones)
 }
 
-// Set changes a user and returns the new state.
+func insertAddresses(ctx context.Context, tx *store.Tx, id string, addresses []uc.AOR, position int) error {
+	for i, address := range addresses {
+		_, err := tx.Exec(ctx, `INSERT INTO directory_address (address, user_id, position) VALUES ($1, $2, $3)`, string(address), id, position+i)
+		if errors.Is(err, store.ErrConflict) {
+			return &Taken{Field: map[bool]string{true: "aor", false: "aliases"}[position+i == 0], Value: string(address)}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func insertPhones(ctx context.Context, tx *store.Tx, id string, phones []string) error {
+	for i, number := range phones {
+		_, err := tx.Exec(ctx, `INSERT INTO directory_phone (number, user_id, position) VALUES ($1, $2, $3)`, number, id, i)
+		if errors.Is(err, store.ErrConflict) {
+			return &Taken{Field: "phones", Value: number}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Set changes a user and returns the new state. aor may be an alias.
 func (d *Directory) Set(ctx context.Context, aor uc.AOR, c Change) (*User, error) {
-	d.change.Lock()
-	defer d.change.Unlock()
-	u, err := d.set(ctx, aor, c)
-	if err != nil {
-		return nil, fmt.Errorf("change %s: %w", aor, err)
-	}
-	return u, nil
-}
-
-func (d *Directory) set(ctx context.Context, aor uc.AOR, c Change) (*User, error) {
-	old, ok := d.idx.byAOR([]byte(aor))
-	if !ok {
-		return nil, store.ErrNotFound
-	}
-	if c.Version != 0 && c.Version != old.Version {
-		return nil, store.ErrStale
-	}
-	u := *old.User
-	if err := apply(&u, c); err != nil {
-		return nil, err
-	}
-	if err := d.check(&u); err != nil {
-		return nil, err
-	}
-	u.Version, u.Changed = old.Version+1, d.now()
-	err := d.db.Tx(ctx, func(tx *store.Tx) error {
-		stored, err := store.One(ctx, tx, store.Value[string], "SELECT policy FROM directory_user WHERE id = $1", u.ID)
-		if err != nil {
-			return err
-		}
-		policy, err := encodePolicy(stored, u.Policy)
-		if err != nil {
-			return err
-		}
-		if err := store.Change(ctx, tx, `UPDATE directory_user SET name = $1, enabled = $2, policy = $3, version = $4, changed = $5
-			WHERE id = $6 AND version = $7`, u.Name, u.Enabled, policy, u.Version, store.Micros(u.Changed), u.ID, old.Version); err != nil {
-			return err
-		}
-		if !slices.Equal(u.Aliases, old.Aliases) {
-			if _, err := tx.Exec(ctx, "DELETE FROM directory_address WHERE user_id = $1", u.ID); err != nil {
-				return err
-			}
-			if err := insertAddresses(ctx, tx, &u); err != nil {
-				return err
-			}
-		}
-		if !slices.Equal(u.Phones, old.Phones) {
-			if _, err := tx.Exec(ctx, "DELETE FROM directory_number WHERE user_id = $1", u.ID); err != nil {
-				return err
-			}
-			return insertNumbers(ctx, tx, &u)
-		}
-		return nil
-	})
+	id, err := d.idOf(aor)
 	if err != nil {
 		return nil, err
 	}
-	d.replace(record{&u, old.verifiers}, Changed)
-	return &u, nil
+	err = d.write(ctx, func(tx *store.Tx, revision int64) error { return d.update(ctx, tx, id, c, revision) })
+	if err != nil {
+		return nil, err
+	}
+	return d.current(ctx, id)
 }
 
-func apply(u *User, c Change) (err error) {
+// update reads the row as it is now, which nobody else can change before the
+// transaction ends (see directory_revision), and writes it changed.
+func (d *Directory) update(ctx context.Context, tx *store.Tx, id string, c Change, revision int64) error {
+	u, err := d.readForUpdate(ctx, tx, id, c.Version)
+	if err != nil {
+		return err
+	}
 	if c.Name != nil {
-		u.Name = *c.Name
-	}
-	if c.Aliases != nil {
-		if u.Aliases, err = checkAliases(u.AOR, *c.Aliases); err != nil {
-			return err
-		}
-	}
-	if c.Phones != nil {
-		if u.Phones, err = checkPhones(*c.Phones); err != nil {
+		u.Name = strings.TrimSpace(*c.Name)
+		if err := checkName(u.Name); err != nil {
 			return err
 		}
 	}
@@ -220,86 +224,245 @@ func apply(u *User, c Change) (err error) {
 		u.Enabled = *c.Enabled
 	}
 	if c.Policy != nil {
-		u.Policy = *c.Policy
+		unknown := u.Policy.unknown
+		if u.Policy = *c.Policy; u.Policy.unknown == "" {
+			u.Policy.unknown = unknown // an API shows only what this version knows
+		}
+		if err := u.Policy.check(); err != nil {
+			return err
+		}
+	}
+	policy, err := encodePolicy(u.Policy)
+	if err != nil {
+		return err
+	}
+	if err := store.Change(ctx, tx, `UPDATE directory_user SET name = $1, enabled = $2, policy = $3, version = version + 1,
+		revision = $4, changed = $5 WHERE id = $6 AND version = $7`,
+		u.Name, u.Enabled, policy, revision, store.Micros(time.Now()), id, u.Version); err != nil {
+		return err
+	}
+	if c.Aliases != nil {
+		if err := d.replaceAliases(ctx, tx, u, *c.Aliases); err != nil {
+			return err
+		}
+	}
+	if c.Phones != nil {
+		return d.replacePhones(ctx, tx, u, *c.Phones)
 	}
 	return nil
 }
 
-// replace puts a new state into memory and tells of it.
-func (d *Directory) replace(r record, kind EventKind) {
-	old := d.idx.put(r)
-	d.tell(Event{Kind: kind, User: r.User, Old: old})
-	d.announce(announcement{User: r.ID})
+func (d *Directory) replaceAliases(ctx context.Context, tx *store.Tx, u *User, texts []string) error {
+	aliases, err := parseAliases(u.AOR, texts)
+	if err != nil {
+		return err
+	}
+	for _, alias := range aliases {
+		if err := d.knownDomain(alias); err != nil {
+			return err
+		}
+	}
+	if err := d.free(u.ID, u.AOR, aliases, nil); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM directory_address WHERE user_id = $1 AND position > 0`, u.ID); err != nil {
+		return err
+	}
+	return insertAddresses(ctx, tx, u.ID, aliases, 1)
 }
 
-// Enable and Disable are Set with Enabled alone.
+func (d *Directory) replacePhones(ctx context.Context, tx *store.Tx, u *User, texts []string) error {
+	phones, err := parsePhones(texts)
+	if err != nil {
+		return err
+	}
+	if err := d.free(u.ID, u.AOR, nil, phones); err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM directory_phone WHERE user_id = $1`, u.ID); err != nil {
+		return err
+	}
+	return insertPhones(ctx, tx, u.ID, phones)
+}
+
+// readForUpdate returns the user as the store has it, without the lists.
+func (d *Directory) readForUpdate(ctx context.Context, tx *store.Tx, id string, version int64) (*User, error) {
+	u := &User{ID: id}
+	var policy string
+	err := tx.QueryRow(ctx, `SELECT aor, name, enabled, policy, version FROM directory_user WHERE id = $1`, id).
+		Scan(&u.AOR, &u.Name, &u.Enabled, &policy, &u.Version)
+	if err != nil {
+		return nil, err
+	}
+	if version != 0 && version != u.Version {
+		return nil, store.ErrStale
+	}
+	u.Policy, err = decodePolicy(policy)
+	return u, err
+}
+
+// Enable lets a user sign in again.
 func (d *Directory) Enable(ctx context.Context, aor uc.AOR) (*User, error) {
-	return d.Set(ctx, aor, Change{Enabled: new(true)})
+	yes := true
+	return d.Set(ctx, aor, Change{Enabled: &yes})
 }
 
-// Disable keeps the user and all data; see Enable.
+// Disable keeps a user from signing in and from being reached; what belongs to
+// the user stays.
 func (d *Directory) Disable(ctx context.Context, aor uc.AOR) (*User, error) {
-	return d.Set(ctx, aor, Change{Enabled: new(false)})
-}
-
-// Remove deletes a user; version as in Change. store.ErrNotFound when there is none.
-func (d *Directory) Remove(ctx context.Context, aor uc.AOR, version int64) error {
-	d.change.Lock()
-	defer d.change.Unlock()
-	old, ok := d.idx.byAOR([]byte(aor))
-	switch {
-	case !ok:
-		return fmt.Errorf("remove %s: %w", aor, store.ErrNotFound)
-	case version != 0 && version != old.Version:
-		return fmt.Errorf("remove %s: %w", aor, store.ErrStale)
-	}
-	if err := store.Change(ctx, d.db, "DELETE FROM directory_user WHERE id = $1 AND version = $2", old.ID, old.Version); err != nil {
-		return fmt.Errorf("remove %s: %w", aor, err)
-	}
-	d.idx.remove(old.ID)
-	d.tell(Event{Kind: Removed, User: old.User, Old: old.User})
-	d.announce(announcement{User: old.ID})
-	return nil
+	no := false
+	return d.Set(ctx, aor, Change{Enabled: &no})
 }
 
 // SetPassword replaces all verifiers of a user.
 func (d *Directory) SetPassword(ctx context.Context, aor uc.AOR, password string) error {
-	d.change.Lock()
-	defer d.change.Unlock()
-	old, ok := d.idx.byAOR([]byte(aor))
-	if !ok {
-		return fmt.Errorf("set the password of %s: %w", aor, store.ErrNotFound)
-	}
-	if err := checkPassword(old.AOR, password); err != nil {
+	id, err := d.idOf(aor)
+	if err != nil {
 		return err
 	}
-	u := *old.User
-	u.HasPassword, u.Version, u.Changed = true, old.Version+1, d.now()
-	r := record{&u, newVerifiers(u.AOR, password)}
-	err := d.db.Tx(ctx, func(tx *store.Tx) error {
-		if err := store.Change(ctx, tx, "UPDATE directory_user SET version = $1, changed = $2 WHERE id = $3 AND version = $4",
-			u.Version, store.Micros(u.Changed), u.ID, old.Version); err != nil {
+	return d.write(ctx, func(tx *store.Tx, revision int64) error {
+		u, err := d.readForUpdate(ctx, tx, id, 0)
+		if err != nil {
 			return err
 		}
-		return putCredential(ctx, tx, u.ID, d.seal(r))
+		if err := checkPassword(u.AOR, u.Name, password); err != nil {
+			return err
+		}
+		sealed := d.keys.Seal(place(id), newVerifiers(u.AOR, password).encode())
+		return store.Change(ctx, tx, `UPDATE directory_user SET verifiers = $1, password_set = $2, version = version + 1,
+			revision = $2, changed = $3 WHERE id = $4`, sealed, revision, store.Micros(time.Now()), id)
+	})
+}
+
+// removedFor is how long the store remembers that a user was removed. A node
+// that ran for longer without reaching the store would not notice.
+const removedFor = 30 * 24 * time.Hour
+
+// Remove deletes a user; version as in Change. store.ErrNotFound when there is
+// none.
+func (d *Directory) Remove(ctx context.Context, aor uc.AOR, version int64) error {
+	id, err := d.idOf(aor)
+	if err != nil {
+		return err
+	}
+	return d.write(ctx, func(tx *store.Tx, revision int64) error {
+		if _, err := d.readForUpdate(ctx, tx, id, version); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM directory_user WHERE id = $1`, id); err != nil {
+			return err
+		}
+		now := time.Now()
+		if _, err := tx.Exec(ctx, `DELETE FROM directory_removed WHERE removed < $1`, store.Micros(now.Add(-removedFor))); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `INSERT INTO directory_removed (user_id, revision, removed) VALUES ($1, $2, $3)`, id, revision, store.Micros(now))
+		return err
+	})
+}
+
+// AddDomain adds a SIP domain. One that exists is no error.
+func (d *Directory) AddDomain(ctx context.Context, name string) error {
+	name, err := parseDomain(name)
+	if err != nil {
+		return err
+	}
+	if d.IsLocal([]byte(name)) {
+		return nil
+	}
+	return d.write(ctx, func(tx *store.Tx, _ int64) error {
+		_, err := tx.Exec(ctx, `INSERT INTO directory_domain (name, created) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`,
+			name, store.Micros(time.Now()))
+		return err
+	})
+}
+
+// RemoveDomain removes a SIP domain. One that still has addresses is
+// store.ErrReferenced; one that does not exist is store.ErrNotFound.
+func (d *Directory) RemoveDomain(ctx context.Context, name string) error {
+	name, err := parseDomain(name)
+	if err != nil {
+		return err
+	}
+	d.memory.mu.RLock()
+	used := uc.AOR("")
+	for address := range d.memory.byAddress {
+		if address.Domain() == name {
+			used = address
+			break
+		}
+	}
+	d.memory.mu.RUnlock()
+	if used != "" {
+		return fmt.Errorf("%s still has addresses, such as %s, which must go first: %w", name, used, store.ErrReferenced)
+	}
+	return d.write(ctx, func(tx *store.Tx, _ int64) error {
+		n, err := tx.Exec(ctx, `DELETE FROM directory_domain WHERE name = $1`, name)
+		if err == nil && n == 0 {
+			return store.ErrNotFound
+		}
+		return err
+	})
+}
+
+// write runs fn with the number of a new revision, brings memory up to date and
+// tells the other nodes. It waits for another change that is being made.
+func (d *Directory) write(ctx context.Context, fn func(tx *store.Tx, revision int64) error) error {
+	var revision int64
+	err := d.db.Tx(ctx, func(tx *store.Tx) error {
+		err := tx.QueryRow(ctx, `UPDATE directory_revision SET value = value + 1 WHERE id = 1 RETURNING value`).Scan(&revision)
+		if err != nil {
+			return err
+		}
+		return fn(tx, revision)
 	})
 	if err != nil {
-		return fmt.Errorf("set the password of %s: %w", aor, err)
+		return err
 	}
-	d.replace(r, PasswordSet)
+	// The change is kept; that it shows here a moment later is no failure of it.
+	catch, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookEvery)
+	defer cancel()
+	if err := d.catchUp(catch); err != nil {
+		d.log.Warn("users not brought up to date", "err", err)
+		d.hint()
+	}
+	d.announce(revision)
 	return nil
 }
 
-func addressError(err error, a uc.AOR) error {
-	if errors.Is(err, store.ErrConflict) {
-		return fmt.Errorf("the address %s is taken: %w", a, err)
+func (d *Directory) announce(revision int64) {
+	if d.bus == nil {
+		return
 	}
-	return err
+	text, err := json.Marshal(map[string]any{"v": 1, "node": d.bus.Node(), "revision": revision})
+	if err == nil {
+		err = d.bus.Publish(d.subject(), text)
+	}
+	if err != nil {
+		d.log.Warn("change of users not announced", "err", err) // the others look by themselves
+	}
 }
 
-func numberError(err error, phone string) error {
-	if errors.Is(err, store.ErrConflict) {
-		return fmt.Errorf("the number %s belongs to somebody else: %w", phone, err)
+func (d *Directory) idOf(aor uc.AOR) (string, error) {
+	u, ok := d.Lookup(aor)
+	if !ok {
+		return "", store.ErrNotFound
 	}
-	return err
+	return u.ID, nil
+}
+
+// current returns a user that was just written, from memory, or from the store
+// if memory could not be brought up to date.
+func (d *Directory) current(ctx context.Context, id string) (*User, error) {
+	if u, ok := d.ByID(id); ok {
+		return u, nil
+	}
+	all, _, err := d.readUsers(ctx, d.db, `id = $1`, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, store.ErrNotFound // removed by somebody else already
+	}
+	return all[0].user, nil
 }

@@ -5,215 +5,167 @@ import (
 	"embed"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
+	"time"
 
 	"parley/internal/bus"
 	"parley/internal/keyring"
 	"parley/internal/store"
-	"parley/internal/uc"
 )
 
 //go:embed schema
 var schema embed.FS
 
 // Directory is the open directory. Reading methods answer from memory, never
-// block on I/O, and may be called from the readers of SIP messages.
+// wait for I/O, and may be called from the readers of SIP messages.
 type Directory struct {
-	db   *store.DB
-	bus  *bus.Bus // nil for a tool that works on a stopped node
-	keys *keyring.Keyring
-	log  *slog.Logger
-	idx  *index
-	stop func()
+	db     *store.DB
+	bus    *bus.Bus // nil: this process is alone with the store
+	keys   *keyring.Keyring
+	log    *slog.Logger
+	memory *memory
 
-	change   sync.Mutex // one change at a time: store, memory, watchers, bus
-	watchers []*watcher // guarded by change
+	following sync.Mutex // held while changes are fetched and told; guards revision
+	revision  int64      // of the newest change that memory holds
+
+	mu       sync.Mutex
+	watchers []*watcher
+	problem  error // why some passwords cannot be used
+
+	poke   chan struct{} // somebody says that there is news
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+	quiet  func() // ends the subscription
 }
 
-// Open loads all users. b may be nil for a tool that works on a stopped node.
+// Open migrates the tables, loads all users and follows the changes that other
+// nodes make. b may be nil for a tool that works on a stopped node.
+//
+// Users whose password is sealed with a key that is missing are loaded without
+// it, so that passwords can be set anew; see Problem.
 func Open(ctx context.Context, db *store.DB, b *bus.Bus, keys *keyring.Keyring, log *slog.Logger) (*Directory, error) {
-	d := &Directory{db: db, bus: b, keys: keys, log: log, idx: newIndex(), stop: func() {}}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	if err := db.Migrate(ctx, "directory", schema); err != nil {
-		return nil, fmt.Errorf("directory: %w", err)
+		return nil, err
 	}
-	// Following begins before loading, so that no change falls between the two.
-	d.change.Lock()
-	defer d.change.Unlock()
-	if b != nil {
-		stop, err := b.Subscribe(b.Subject(topic, verbChanged), d.heard)
-		if err != nil {
-			return nil, fmt.Errorf("directory: follow other nodes: %w", err)
-		}
-		d.stop = stop
+	d := &Directory{db: db, bus: b, keys: keys, log: log, memory: newMemory(), revision: -1,
+		poke: make(chan struct{}, 1), quiet: func() {}}
+	if err := d.catchUp(ctx); err != nil {
+		return nil, fmt.Errorf("load the users: %w", err)
 	}
-	if err := d.load(ctx); err != nil {
-		d.stop()
-		return nil, fmt.Errorf("directory: load users: %w", err)
+	following, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	d.cancel = cancel
+	if b == nil {
+		return d, nil
 	}
+	quiet, err := b.Subscribe(d.subject(), func(bus.Message) { d.hint() })
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	d.quiet = quiet
+	d.work.Go(func() { d.follow(following) })
+	d.hint() // what changed between loading and subscribing
 	return d, nil
 }
 
-func (d *Directory) load(ctx context.Context) error {
-	domains, err := d.readDomains(ctx)
-	if err != nil {
-		return err
+// Close stops following the changes of other nodes. Lookups keep working.
+func (d *Directory) Close() {
+	d.quiet()
+	d.cancel()
+	d.work.Wait()
+}
+
+// Problem returns nil, or why the passwords of some users cannot be used.
+func (d *Directory) Problem() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.problem
+}
+
+// An announcement may get lost, so a node also looks by itself now and then; a
+// look costs one read of one row.
+const lookEvery = 30 * time.Second
+
+func (d *Directory) subject() bus.Subject { return d.bus.Subject("directory", "changed") }
+
+func (d *Directory) hint() {
+	select {
+	case d.poke <- struct{}{}:
+	default:
 	}
-	for _, name := range domains {
-		d.idx.setDomain(name, true)
-	}
-	return d.db.View(ctx, func(tx *store.Tx) error {
-		records, err := d.readUsers(ctx, tx, "")
-		if err != nil {
-			return err
+}
+
+func (d *Directory) follow(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.poke:
+		case <-tick.C:
 		}
-		for _, r := range records {
-			d.idx.put(r)
+		fetch, cancel := context.WithTimeout(ctx, lookEvery)
+		err := d.catchUp(fetch)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			d.log.Warn("users not brought up to date", "err", err)
 		}
-		return nil
-	})
-}
-
-// Close stops following the changes of other nodes.
-func (d *Directory) Close() { d.stop() }
-
-// Lookup returns the user with this address of record or alias.
-func (d *Directory) Lookup(aor uc.AOR) (*User, bool) {
-	d.idx.mu.RLock()
-	defer d.idx.mu.RUnlock()
-	r, ok := d.idx.aors[aor]
-	return r.User, ok
-}
-
-// LookupBytes is Lookup for canonical bytes (see uc.AppendAOR), without a conversion.
-func (d *Directory) LookupBytes(aor []byte) (*User, bool) {
-	r, ok := d.idx.byAOR(aor)
-	return r.User, ok
-}
-
-// ByNumber returns the user with this number: "+15550100", with or without
-// "tel:" before and ";ext=42" after it.
-func (d *Directory) ByNumber(number string) (*User, bool) {
-	key, ok := canonicalNumber(number)
-	if !ok {
-		return nil, false
 	}
-	r, ok := d.idx.byNumber(key)
-	return r.User, ok
 }
 
-// ByID returns the user with this ID.
-func (d *Directory) ByID(id string) (*User, bool) {
-	r, ok := d.idx.byID(id)
-	return r.User, ok
+// EventKind is what happened to a user.
+type EventKind uint8
+
+// The kinds of event. A user who was disabled is Changed with Enabled false.
+const (
+	Added EventKind = iota + 1
+	Changed
+	Removed
+	PasswordSet
+)
+
+func (k EventKind) String() string {
+	return [...]string{"", "added", "changed", "removed", "password set"}[k]
 }
 
-// Login finds the user who signs in with the user name "alice" or
-// "alice@example.test" in the realm, which is the SIP domain, and the HA1
-// value (lower-case hexadecimal) for exactly this spelling of the name. ok is
-// false for an unknown name, and for a user without password. A disabled user
-// is found: the caller decides what to answer.
-func (d *Directory) Login(username, realm []byte, alg Algorithm) (u *User, ha1 Secret, ok bool) {
-	var buf [uc.MaxAOR]byte
-	if len(username)+1+len(realm) > len(buf) {
-		return nil, nil, false
-	}
-	full := false
-	for i, c := range username {
-		if c == '@' {
-			full = string(username[i+1:]) == string(realm)
-			if !full {
-				return nil, nil, false
+// Event tells of a change that is in memory already.
+type Event struct {
+	Kind EventKind
+	User *User // after the change; for Removed, before it
+	Old  *User // before the change; nil for Added
+}
+
+type watcher struct{ fn func(Event) }
+
+// Watch calls fn after each change, wherever it was made, one at a time and in
+// order. fn must not block for long and must not call Add, Set and the like.
+func (d *Directory) Watch(fn func(Event)) (stop func()) {
+	w := &watcher{fn}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.watchers = append(d.watchers, w)
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		var rest []*watcher
+		for _, other := range d.watchers {
+			if other != w {
+				rest = append(rest, other)
 			}
-			break
 		}
+		d.watchers = rest
 	}
-	aor := append(buf[:0], username...)
-	if !full {
-		aor = append(append(aor, '@'), realm...)
-	}
-	r, ok := d.idx.byAOR(aor)
-	// An alias is no user name: the verifiers are those of the address of record.
-	if !ok || r.verifiers == nil || string(aor) != string(r.AOR) {
-		return nil, nil, false
-	}
-	ha1 = r.verifiers.digest(alg, full)
-	return r.User, ha1, ha1 != nil
 }
 
-// NTHash returns MD4 of the user's password in UTF-16LE, which NTLM needs.
-func (d *Directory) NTHash(aor uc.AOR) (*User, Secret, bool) {
-	r, ok := d.idx.byAOR([]byte(aor))
-	if !ok || r.verifiers == nil {
-		return nil, nil, false
+func (d *Directory) tell(e Event) {
+	d.mu.Lock()
+	watchers := d.watchers
+	d.mu.Unlock()
+	for _, w := range watchers {
+		w.fn(e)
 	}
-	return r.User, r.verifiers.nt, true
-}
-
-// CheckPassword says in constant time whether password is the user's.
-func (d *Directory) CheckPassword(aor uc.AOR, password string) bool {
-	r, ok := d.idx.byAOR([]byte(aor))
-	return ok && r.verifiers != nil && r.verifiers.check(r.AOR, password)
-}
-
-// IsLocal says whether domain (any case) is a SIP domain of this deployment.
-func (d *Directory) IsLocal(domain []byte) bool {
-	var buf [256]byte
-	if len(domain) > len(buf) {
-		return false
-	}
-	lower := buf[:len(domain)]
-	for i, c := range domain {
-		if 'A' <= c && c <= 'Z' {
-			c += 'a' - 'A'
-		}
-		lower[i] = c
-	}
-	return d.idx.hasDomain(lower)
-}
-
-// Domains returns the SIP domains, sorted.
-func (d *Directory) Domains() []string { return d.idx.domainNames() }
-
-// List returns the users sorted by address.
-func (d *Directory) List() []*User { return d.idx.users() }
-
-// Len is the number of users.
-func (d *Directory) Len() int { return d.idx.size() }
-
-// AddDomain adds a SIP domain. One that exists is no error.
-func (d *Directory) AddDomain(ctx context.Context, name string) error {
-	aor, err := uc.MakeAOR("domain", name)
-	if err != nil || strings.Contains(name, "@") {
-		return invalid("domain", "%q is not a domain name", name)
-	}
-	name = aor.Domain()
-	d.change.Lock()
-	defer d.change.Unlock()
-	if d.idx.hasDomain([]byte(name)) {
-		return nil
-	}
-	if _, err := d.db.Exec(ctx, "INSERT INTO directory_domain (name) VALUES ($1) ON CONFLICT (name) DO NOTHING", name); err != nil {
-		return fmt.Errorf("add domain %s: %w", name, err)
-	}
-	d.idx.setDomain(name, true)
-	d.announce(announcement{Domain: name})
-	return nil
-}
-
-// RemoveDomain removes a SIP domain that has no users left (store.ErrReferenced).
-func (d *Directory) RemoveDomain(ctx context.Context, name string) error {
-	name = strings.ToLower(name)
-	d.change.Lock()
-	defer d.change.Unlock()
-	n, err := d.db.Exec(ctx, "DELETE FROM directory_domain WHERE name = $1", name)
-	if err == nil && n == 0 {
-		err = store.ErrNotFound
-	}
-	if err != nil {
-		return fmt.Errorf("remove domain %s: %w", name, err)
-	}
-	d.idx.setDomain(name, false)
-	d.announce(announcement{Domain: name})
-	return nil
 }

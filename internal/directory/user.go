@@ -1,9 +1,11 @@
 package directory
 
 import (
-	"encoding/json"
-	"fmt"
+	"regexp"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"parley/internal/uc"
 )
@@ -25,54 +27,78 @@ type User struct {
 	HasPassword bool
 }
 
-// Policy holds the settings of a user. The zero value is not meaningful; start
-// from DefaultPolicy.
-type Policy struct {
-	MaxEndpoints     int  `json:"maxEndpoints"`     // devices signed in at one time, 1 to 64
-	Voice            bool `json:"voice"`            // may place and receive calls
-	Video            bool `json:"video"`            // may use video
-	Messaging        bool `json:"messaging"`        // may send and receive messages
-	OfflineMessages  bool `json:"offlineMessages"`  // messages wait while signed out
-	MaxContacts      int  `json:"maxContacts"`      // contact list, 0 to 1000
-	MaxSubscriptions int  `json:"maxSubscriptions"` // watched presentities, 0 to 3000
-	MaxSubscribers   int  `json:"maxSubscribers"`   // prompted watchers, 0 to 600
-	Federation       bool `json:"federation"`       // may reach users of partner domains
-	OutsideAccess    bool `json:"outsideAccess"`    // may sign in through an Edge
-}
+// Limits on what an administrator may enter.
+const (
+	maxName    = 256 // bytes
+	maxAliases = 16
+	maxPhones  = 8
+)
 
-// DefaultPolicy is what a user has when nothing else was set.
-func DefaultPolicy() Policy {
-	return Policy{
-		MaxEndpoints: 8, Voice: true, Video: true, Messaging: true, OfflineMessages: true,
-		MaxContacts: 250, MaxSubscriptions: 1000, MaxSubscribers: 200, Federation: true,
+func parseAOR(field, text string) (uc.AOR, error) {
+	aor, err := uc.ParseAOR(text)
+	if err != nil || !utf8.ValidString(text) {
+		return "", invalid(field, "%q is not an address of the form alice@example.test", text)
 	}
+	return aor, nil
 }
 
-// encodePolicy lays p over what the store has, so that settings written by a
-// newer version of the program stay.
-func encodePolicy(stored string, p Policy) (string, error) {
-	all := map[string]json.RawMessage{}
-	if stored != "" {
-		if err := json.Unmarshal([]byte(stored), &all); err != nil {
-			return "", fmt.Errorf("stored policy: %w", err)
+func parseAliases(aor uc.AOR, texts []string) ([]uc.AOR, error) {
+	if len(texts) > maxAliases {
+		return nil, invalid("aliases", "%d aliases, want at most %d", len(texts), maxAliases)
+	}
+	seen := map[uc.AOR]bool{aor: true}
+	var all []uc.AOR
+	for _, text := range texts {
+		alias, err := parseAOR("aliases", text)
+		if err != nil {
+			return nil, err
 		}
+		if seen[alias] {
+			return nil, invalid("aliases", "%s is listed twice, or is the address itself", alias)
+		}
+		seen[alias] = true
+		all = append(all, alias)
 	}
-	known, err := json.Marshal(p)
-	if err != nil {
-		return "", err
-	}
-	if err := json.Unmarshal(known, &all); err != nil {
-		return "", err
-	}
-	text, err := json.Marshal(all)
-	return string(text), err
+	return all, nil
 }
 
-// decodePolicy gives settings that are not stored their default.
-func decodePolicy(stored string) (Policy, error) {
-	p := DefaultPolicy()
-	if err := json.Unmarshal([]byte(stored), &p); err != nil {
-		return Policy{}, fmt.Errorf("stored policy: %w", err)
+// parsePhones returns canonical numbers without the "tel:".
+func parsePhones(texts []string) ([]string, error) {
+	if len(texts) > maxPhones {
+		return nil, invalid("phones", "%d numbers, want at most %d", len(texts), maxPhones)
 	}
-	return p, nil
+	seen := map[string]bool{}
+	var all []string
+	for _, text := range texts {
+		number, ok := canonicalNumber(text)
+		if !ok {
+			return nil, invalid("phones", "%q is not an international number such as tel:+15550100 or tel:+15550100;ext=42", text)
+		}
+		if seen[number] {
+			return nil, invalid("phones", "%s is listed twice", number)
+		}
+		seen[number] = true
+		all = append(all, number)
+	}
+	return all, nil
+}
+
+func checkName(name string) error {
+	switch {
+	case len(name) > maxName:
+		return invalid("name", "the name has %d bytes, want at most %d", len(name), maxName)
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		return invalid("name", "the name holds characters that cannot be shown")
+	}
+	return nil
+}
+
+var domainName = regexp.MustCompile(`^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.)*[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+
+func parseDomain(text string) (string, error) {
+	name := strings.TrimSuffix(strings.ToLower(strings.TrimSpace(text)), ".")
+	if len(name) > 253 || !domainName.MatchString(name) {
+		return "", invalid("domain", "%q is not a domain name such as example.test (write an international name in its xn-- form)", text)
+	}
+	return name, nil
 }
