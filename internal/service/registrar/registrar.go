@@ -87,7 +87,7 @@ func New(h service.Host) (*Registrar, error) {
 	if err := r.Reload(context.Background(), h.Settings); err != nil {
 		return nil, err
 	}
-	r.counts.register(h.Metrics, r.table)
+	r.counts.register(h.Metrics)
 	return r, nil
 }
 
@@ -260,7 +260,7 @@ type counters struct {
 	added, refreshed, removed, queried, refused, evicted prometheus.Counter
 }
 
-func (c *counters) register(reg prometheus.Registerer, table *binding.Table) {
+func (c *counters) register(reg prometheus.Registerer) {
 	total := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "parley_registrar_requests_total",
 		Help: "REGISTER requests by what they did.",
@@ -275,11 +275,7 @@ func (c *counters) register(reg prometheus.Registerer, table *binding.Table) {
 	if reg == nil {
 		return
 	}
-	reg.MustRegister(total, c.evicted,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "parley_registrations", Help: "Bindings at this moment."},
-			func() float64 { n, _ := table.Len(); return float64(n) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "parley_registered_users", Help: "Users with a binding at this moment."},
-			func() float64 { _, n := table.Len(); return float64(n) }))
+	reg.MustRegister(total, c.evicted)
 }
 
 func (c *counters) count(req *Request, res *Result, now binding.Time) {
