@@ -2,11 +2,17 @@ package sip
 
 import "bytes"
 
+const maxCompared = 1024
+
 // Equal compares two URIs by the rules of RFC 3261 section 19.1.4 for sip and sips, of RFC 3966 section 4 for
-// tel, and byte by byte for the rest.
+// tel, and byte by byte for the rest. Since parameters are compared each with each, URIs of more than a kilobyte
+// are only equal when they are identical.
 func (u *URI) Equal(v *URI) bool {
 	if bytes.Equal(u.Raw, v.Raw) {
 		return true
+	}
+	if len(u.Raw) > maxCompared || len(v.Raw) > maxCompared {
+		return false
 	}
 	if u.Kind != v.Kind || u.Secure != v.Secure {
 		return false
