@@ -41,7 +41,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // ParseError says what is wrong with received bytes and which status code answers it. For a response or an
 // ACK nothing is sent: it is dropped.
 type ParseError struct {
-	Code     int    // status code that answers it: 400, 413, 416, 505 or 513
+	Code     int    // status code that answers it: 400, 413, 505 or 513
 	Offset   int    // byte offset in what was given to the parser
 	Expected string // what should have been there, in a few words
 }

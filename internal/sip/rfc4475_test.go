@@ -104,8 +104,8 @@ var torture = []struct {
 
 	// Section 3.3, application layer.
 	{"insuf", drop, 400, "3.3.1: without From, To and Call-ID there is nothing to copy into an answer", nil},
-	{"unkscm", validate, 416, "3.3.2: a scheme nobody knows", nil},
-	{"novelsc", validate, 416, "3.3.3: a scheme that is registered, but not ours", nil},
+	{"unkscm", accept, 0, "3.3.2: a scheme nobody knows; routing answers 416", otherScheme("nobodyKnowsThisScheme")},
+	{"novelsc", accept, 0, "3.3.3: a scheme that is registered, but not ours; routing answers 416", otherScheme("soap.beep")},
 	{"unksm2", accept, 0, "3.3.4: other schemes in From and To are grammar; the registrar refuses a To that is no user of ours", func(t *testing.T, m *sip.Message) {
 		to, err := m.To()
 		eq(t, "error", err, nil)
@@ -235,6 +235,15 @@ func checkAnswer(t *testing.T, m *sip.Message, code int) {
 	}
 	if r.StatusCode() != code || r.Count(sip.HVia) != m.Count(sip.HVia) || !bytes.Equal(r.CallID(), m.CallID()) {
 		t.Errorf("the answer does not match:\n%s", out)
+	}
+}
+
+func otherScheme(scheme string) func(*testing.T, *sip.Message) {
+	return func(t *testing.T, m *sip.Message) {
+		var u sip.URI
+		eq(t, "error", sip.ParseURI(m.RequestURI(), &u), nil)
+		eq(t, "kind", u.Kind, sip.OtherURI)
+		eq(t, "scheme", string(u.Scheme), scheme)
 	}
 }
 

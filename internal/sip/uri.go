@@ -11,7 +11,7 @@ type URIKind uint8
 
 // The kinds of URI.
 const (
-	OtherURI URIKind = iota // any other scheme; a request URI of this kind is answered 416
+	OtherURI URIKind = iota // any other scheme; routing answers 416 to the ones it does not know
 	SIPURI                  // sip: or sips: (RFC 3261 section 19.1)
 	TelURI                  // tel: (RFC 3966)
 )

@@ -3,8 +3,8 @@ package sip
 import "bytes"
 
 // Validate checks the grammar of what a server is going to read: request URI, Via, From, To, Contact, Route,
-// Record-Route and Path. Parse must have gone well. It answers 416 for a request URI whose scheme is neither
-// sip, sips nor tel, and 400 for the rest; it does not judge whether the server wants the request.
+// Record-Route and Path. Parse must have gone well. The answer to what it finds is 400. It does not judge whether the
+// server wants the request: a URI of any scheme passes, and routing says 416 to those it does not know.
 func (m *Message) Validate() error {
 	if e := m.validate(); e != nil {
 		return e
@@ -18,9 +18,6 @@ func (m *Message) validate() *ParseError {
 		if e := parseURI(m.RequestURI(), &u); e != nil {
 			e.Offset += int(m.uri.from)
 			return e
-		}
-		if u.Kind == OtherURI {
-			return &ParseError{416, int(m.uri.from), "a sip, sips or tel URI"}
 		}
 		if len(u.Headers) > 0 { // RFC 3261 section 19.1.1, table 1
 			return bad(int(m.uri.from), "a request URI without headers")
