@@ -24,6 +24,8 @@ import (
 // They report the server's CPU microseconds, system calls included, for each message it read and answered:
 //
 //	go test -run '^$' -bench . ./internal/flow
+//
+// PARLEY_FLOW_PROFILE and PARLEY_FLOW_HEAP name files for profiles of the server.
 
 // child is a server process.
 type child struct {
@@ -104,9 +106,10 @@ func TestServerForBenchmarks(t *testing.T) {
 			}
 			fmt.Println("> done")
 		case "heap":
-			f, _ := os.Create("/tmp/flow-heap.pprof")
-			pprof.Lookup("heap").WriteTo(f, 0)
-			f.Close()
+			if f, err := os.Create(os.Getenv("PARLEY_FLOW_HEAP")); err == nil {
+				pprof.Lookup("heap").WriteTo(f, 0)
+				f.Close()
+			}
 			fmt.Println("> done")
 		case "usage":
 			var ru syscall.Rusage
