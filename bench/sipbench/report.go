@@ -62,7 +62,8 @@ func (t *table) markdown(subjects []*subject) string {
 	fmt.Fprintf(&b, "- Generator: %s, on the same machine; Go %s\n", sippVersion(), runtime.Version())
 	fmt.Fprintf(&b, "- Command: `%s`\n", strings.Join(append([]string{"go run ./bench/sipbench"}, os.Args[1:]...), " "))
 	fmt.Fprintf(&b, "- Policy on both sides: REGISTER is challenged (digest, MD5, qop=auth) and checked against a stored hash of the\n"+
-		"  password; MESSAGE and INVITE are accepted without a challenge from a source where their user is signed in.\n"+
+		"  password. MESSAGE and INVITE on UDP are challenged in the same way; on TCP and TLS they are accepted from the\n"+
+		"  connection on which their user is signed in.\n"+
 		"- CPU time is user and system time of all processes of the server, least of %d runs of %d s at %d registers, %d messages,\n"+
 		"  %d calls a second; no failed unit and no unexpected message in any run. In brackets the dearest run.\n",
 		t.s.runs, t.s.seconds, t.s.rates["register"], t.s.rates["message"], t.s.rates["call"])
