@@ -457,7 +457,7 @@ func (d *Directory) current(ctx context.Context, id string) (*User, error) {
 	if u, ok := d.ByID(id); ok {
 		return u, nil
 	}
-	all, _, err := d.readUsers(ctx, d.db, `id = $1`, id)
+	all, _, err := d.readUsers(ctx, d.db, `WHERE id = $1`, id)
 	if err != nil {
 		return nil, err
 	}

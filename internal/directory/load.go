@@ -1,9 +1,11 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"parley/internal/keyring"
 	"parley/internal/store"
@@ -78,71 +80,97 @@ func (d *Directory) fetch(ctx context.Context, tx *store.Tx, since int64) (n new
 			return n, err
 		}
 	}
-	n.users, n.sealed, err = d.readUsers(ctx, tx, `revision > $1`, since)
+	if since < 0 {
+		n.users, n.sealed, err = d.readUsers(ctx, tx, "")
+	} else {
+		n.users, n.sealed, err = d.readUsers(ctx, tx, `WHERE revision > $1`, since)
+	}
+	// In the order of the changes; the engine's sorting would cost more.
+	slices.SortStableFunc(n.users, func(a, b *entry) int { return cmp.Compare(a.revision, b.revision) })
 	return n, err
 }
 
-// readUsers reads the users that match a condition with one argument.
-func (d *Directory) readUsers(ctx context.Context, q store.Querier, where string, arg any) (all []*entry, sealed int, err error) {
+// readUsers reads the users that a condition selects, "" for all.
+func (d *Directory) readUsers(ctx context.Context, q store.Querier, where string, args ...any) (all []*entry, sealed int, err error) {
 	byID := map[string]*entry{}
 	err = store.Each(ctx, q, func(s store.Scanner) error {
-		var policy string
-		var verifiers []byte
-		var created, changed int64
-		u := &User{}
-		e := &entry{user: u}
-		err := s.Scan(&u.ID, &u.AOR, &u.Name, &u.Enabled, &policy, &verifiers, &e.passwordSet, &u.Version, &created, &changed)
+		e, err := d.readUser(s)
 		if err != nil {
 			return err
 		}
-		u.Created, u.Changed = store.FromMicros(created), store.FromMicros(changed)
-		if u.Policy, err = decodePolicy(policy); err != nil {
-			return fmt.Errorf("policy of %s: %w", u.AOR, err)
-		}
-		if verifiers != nil {
-			u.HasPassword = true
-			e.sealedOld = d.keys.Old(verifiers)
-			if e.secrets, err = d.unseal(u.ID, verifiers); err != nil {
-				sealed++
-				d.log.Error("password cannot be opened", "user", u.AOR, "err", err)
-			}
+		if e.user.HasPassword && e.secrets == nil {
+			sealed++
 		}
 		all = append(all, e)
-		byID[u.ID] = e
+		byID[e.user.ID] = e
 		return nil
-	}, `SELECT id, aor, name, enabled, policy, verifiers, password_set, version, created, changed
-		FROM directory_user WHERE `+where+` ORDER BY revision, id`, arg)
+	}, `SELECT id, aor, name, enabled, policy, verifiers, password_set, version, revision, created, changed
+		FROM directory_user `+where, args...)
 	if err != nil || len(all) == 0 {
 		return nil, 0, err
 	}
-	err = d.readLists(ctx, q, where, arg, byID)
+	of := ""
+	if where != "" {
+		of = ` AND user_id IN (SELECT id FROM directory_user ` + where + `)`
+	}
+	err = readList(ctx, q, byID, func(u *User) *[]uc.AOR { return &u.Aliases }, func(v string) uc.AOR { return uc.AOR(v) },
+		`SELECT user_id, position - 1, address FROM directory_address WHERE position > 0`+of, args...)
+	if err == nil {
+		err = readList(ctx, q, byID, func(u *User) *[]string { return &u.Phones }, func(v string) string { return "tel:" + v },
+			`SELECT user_id, position, number FROM directory_phone WHERE position >= 0`+of, args...)
+	}
 	return all, sealed, err
 }
 
-// readLists fills in aliases and phones.
-func (d *Directory) readLists(ctx context.Context, q store.Querier, where string, arg any, byID map[string]*entry) error {
-	for _, list := range []struct {
-		text string
-		add  func(u *User, value string)
-	}{
-		{`SELECT user_id, address FROM directory_address WHERE position > 0`, func(u *User, v string) { u.Aliases = append(u.Aliases, uc.AOR(v)) }},
-		{`SELECT user_id, number FROM directory_phone WHERE position >= 0`, func(u *User, v string) { u.Phones = append(u.Phones, "tel:"+v) }},
-	} {
-		err := store.Each(ctx, q, func(s store.Scanner) error {
-			var id, value string
-			if err := s.Scan(&id, &value); err != nil {
-				return err
-			}
-			if e := byID[id]; e != nil {
-				list.add(e.user, value)
-			}
-			return nil
-		}, list.text+` AND user_id IN (SELECT id FROM directory_user WHERE `+where+`) ORDER BY user_id, position`, arg)
-		if err != nil {
+func (d *Directory) readUser(s store.Scanner) (*entry, error) {
+	var policy string
+	var verifiers []byte
+	var created, changed int64
+	u := &User{}
+	e := &entry{user: u}
+	err := s.Scan(&u.ID, &u.AOR, &u.Name, &u.Enabled, &policy, &verifiers, &e.passwordSet, &u.Version, &e.revision, &created, &changed)
+	if err != nil {
+		return nil, err
+	}
+	u.Created, u.Changed = store.FromMicros(created), store.FromMicros(changed)
+	if u.Policy, err = decodePolicy(policy); err != nil {
+		return nil, fmt.Errorf("policy of %s: %w", u.AOR, err)
+	}
+	if verifiers == nil {
+		return e, nil
+	}
+	u.HasPassword = true
+	e.sealedOld = d.keys.Old(verifiers)
+	if e.secrets, err = d.unseal(u.ID, verifiers); err != nil {
+		d.log.Error("password cannot be opened", "user", u.AOR, "err", err)
+	}
+	return e, nil
+}
+
+// readList fills in a list of each user from rows of user, position, value, in
+// any order.
+func readList[T any](ctx context.Context, q store.Querier, byID map[string]*entry, list func(*User) *[]T, convert func(string) T, text string, args ...any) error {
+	return store.Each(ctx, q, func(s store.Scanner) error {
+		var id, value string
+		var position int
+		if err := s.Scan(&id, &position, &value); err != nil {
 			return err
 		}
-	}
-	return nil
+		e := byID[id]
+		if e == nil {
+			return nil
+		}
+		if position >= maxAliases+maxPhones {
+			return fmt.Errorf("%s has a list of %d", e.user.AOR, position)
+		}
+		l := list(e.user)
+		for len(*l) <= position {
+			var zero T
+			*l = append(*l, zero)
+		}
+		(*l)[position] = convert(value)
+		return nil
+	}, text, args...)
 }
 
 func (d *Directory) unseal(id string, sealed []byte) (*verifiers, error) {

@@ -13,8 +13,9 @@ import (
 type entry struct {
 	user        *User
 	secrets     *verifiers // nil: no password, or one that could not be opened
-	passwordSet int64
-	sealedOld   bool // sealed with an old key
+	revision    int64
+	passwordSet int64 // revision of the last password
+	sealedOld   bool  // sealed with an old key
 }
 
 // memory answers the questions of the SIP readers. A lookup takes a read lock

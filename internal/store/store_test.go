@@ -447,3 +447,55 @@ func TestPostgresWithAnotherOrderIsRefused(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+func TestLostConnectionIsUnavailableAndComesBack(t *testing.T) {
+	db := migrated(t, storetest.Postgres(t))
+	err := db.Tx(t.Context(), func(tx *store.Tx) error {
+		add(t, tx, 1, "one")
+		pid, err := store.One(t.Context(), tx, store.Value[int64], "SELECT pg_backend_pid()::bigint")
+		if err != nil {
+			return err
+		}
+		// Another session cuts this one off, as a restart of the server would.
+		if err := db.QueryRow(t.Context(), "SELECT pg_terminate_backend($1::int)", pid).Scan(new(bool)); err != nil {
+			return err
+		}
+		return execute(t.Context(), tx, "DELETE FROM thing")
+	})
+	if !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v", err)
+	}
+	if n := count(t, db, "thing"); n != 0 {
+		t.Errorf("%d rows were kept", n)
+	}
+	add(t, db, 1, "one")
+}
+
+func TestTwoProcessesShareTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "parley.db")
+	one, err := store.Open(t.Context(), "sqlite:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer one.Close()
+	migrated(t, one)
+	two, err := store.Open(t.Context(), "sqlite:"+path) // as the command line beside the server
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer two.Close()
+	err = one.Tx(t.Context(), func(tx *store.Tx) error {
+		add(t, tx, 1, "one")
+		if n := count(t, two, "thing"); n != 0 {
+			t.Errorf("the other process sees %d rows of an unfinished transaction", n)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	add(t, two, 2, "two") // the file is free again
+	if n := count(t, one, "thing"); n != 2 {
+		t.Errorf("%d rows", n)
+	}
+}
