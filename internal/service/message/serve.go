@@ -108,10 +108,13 @@ func withheld(from uc.Identity, m *sip.Message) func(sip.Field) bool {
 // failed is asked when no endpoint took the message. Where none could be
 // reached, it is stored.
 func (w *sending) failed(code int, best *sip.Message) bool {
-	switch code {
+	said := code
+	if best != nil {
+		said = best.StatusCode() // a 503 of an endpoint is passed on as 500 (RFC 3261 16.7)
+	}
+	switch said {
 	case 408, 430, 480, 503, 504:
-		w.store(code)
-		return true
+		return w.store(code)
 	}
 	return best == nil && w.store(code)
 }

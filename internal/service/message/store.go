@@ -139,3 +139,6 @@ func (b *box) Forget(ctx context.Context, recipient string) error {
 func (b *box) Expire(ctx context.Context, now time.Time) (int64, error) {
 	return b.db.Exec(ctx, `DELETE FROM message_offline WHERE expires <= $1`, store.Micros(now))
 }
+
+// Count returns how many messages of all users wait in a store.
+func Count(ctx context.Context, db *store.DB) (int64, error) { return (&box{db: db}).Count(ctx) }
