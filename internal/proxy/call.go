@@ -243,6 +243,15 @@ var completedElsewhere = []sip.Header{{Name: "Reason", Value: `SIP;cause=200;tex
 
 // Response implements stack.Outgoing.
 func (b *branch) Response(_ *stack.ClientTxn, f *flow.Flow, m *sip.Message) {
+	vias := m.Values(sip.HVia)
+	vias.Next()
+	if _, more := vias.Next(); !more {
+		// Somebody lost the Via of the caller (16.7 step 3). Only that it is an end can be used.
+		if m.StatusCode() >= 200 {
+			b.call.handle(event{kind: evFailed, branch: b.index, code: 502})
+		}
+		return
+	}
 	b.call.handle(event{kind: evResponse, branch: b.index, code: m.StatusCode(), m: m, from: f})
 }
 

@@ -41,7 +41,7 @@ func (p *Proxy) forward(tx *stack.ServerTxn, branches []Branch, opt Options, str
 		tx.Respond(480, "")
 		return
 	}
-	if m.Method() == sip.ACK {
+	if m.Method() == sip.ACK || m.Method() == sip.BENOTIFY {
 		p.ack(tx, &branches[0], opt, e)
 		return
 	}
@@ -133,7 +133,7 @@ func (p *Proxy) write(dst []byte, m *sip.Message, from *flow.Flow, b *Branch, op
 	return sip.AppendForward(dst, m, &fe)
 }
 
-// ack forwards an ACK, which has no transaction.
+// ack forwards an ACK or a BENOTIFY, which have no transaction.
 func (p *Proxy) ack(tx *stack.ServerTxn, b *Branch, opt Options, e edit) {
 	a := &ackWriter{proxy: p, req: tx.Request(), from: tx.Flow(), branch: *b, opt: opt, edit: e}
 	d := b.Dest
@@ -144,7 +144,7 @@ func (p *Proxy) ack(tx *stack.ServerTxn, b *Branch, opt Options, e edit) {
 		}
 	}
 	d.Within = tx.Flow()
-	p.stack.SendStateless(a, sip.ACK, d)
+	p.stack.SendStateless(a, tx.Method(), d)
 }
 
 type ackWriter struct {

@@ -78,7 +78,7 @@ type Options struct {
 	// response it came from, nil when it is our own. True takes over: the hook sees to the answer, now or later.
 	OnFinal func(code int, best *sip.Message) bool
 	// OnBranchFailure is called when a branch ends without a response: 430 when its flow is gone (RFC 5626), 408
-	// when nobody answered, 503 when nothing could be sent.
+	// when nobody answered, 503 when nothing could be sent, 502 when its response cannot be used.
 	OnBranchFailure func(b *Branch, code int)
 	// OnResponse is called for every response that a branch gives, before anything is done about it.
 	OnResponse func(b *Branch, m *sip.Message)

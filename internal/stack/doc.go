@@ -9,7 +9,7 @@
 // [ServerTxn.Retain], hands the transaction to a lane and returns; it may answer later from any goroutine.
 //
 // An ACK for a 2xx, and one for an INVITE in the Accepted state, arrives as a ServerTxn whose method is ACK and
-// which cannot be answered. Other ACKs, repetitions, and CANCEL are dealt with here.
+// which cannot be answered, and so does a BENOTIFY. Other ACKs, repetitions, and CANCEL are dealt with here.
 //
 // # Asking
 //

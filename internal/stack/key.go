@@ -11,8 +11,8 @@ import (
 // can aim at a collision, and chance would need 2^64 transactions.
 type key [2]uint64
 
-// key computes the key of a request. ACK and CANCEL get the key of the INVITE or other request they are for.
-func (s *Stack) key(m *sip.Message) key {
+// key computes the key of a request whose topmost Via is v. ACK and CANCEL get the key of the INVITE they are for.
+func (s *Stack) key(m *sip.Message, v *sip.Via) key {
 	var h, g maphash.Hash
 	h.SetSeed(s.seed)
 	g.SetSeed(s.tags)
@@ -22,8 +22,7 @@ func (s *Stack) key(m *sip.Message) key {
 		g.Write(b)
 		g.WriteByte(0)
 	}
-	v, err := m.TopVia()
-	if err == nil && v.Magic() {
+	if v.Magic() {
 		host, port := v.SentBy()
 		mix(v.Branch)
 		mix(host)
@@ -42,7 +41,7 @@ func (s *Stack) key(m *sip.Message) key {
 		mix(m.CallID())
 		mix(v.Raw)
 	}
-	// The method, in which ACK counts as INVITE; the caller of a CANCEL looks for both kinds.
+	// The method, where ACK and CANCEL count as the INVITE they are for.
 	switch method := m.Method(); method {
 	case sip.INVITE, sip.ACK, sip.CANCEL:
 		h.WriteByte(byte(sip.INVITE))

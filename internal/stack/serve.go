@@ -2,6 +2,7 @@ package stack
 
 import (
 	"errors"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -14,10 +15,18 @@ import (
 func (s *Stack) request(f *flow.Flow, m *sip.Message) {
 	method := m.Method()
 	countMethod(&s.stats.requestsIn, method)
-	k := s.key(m)
+	v, err := m.TopVia()
+	if err != nil {
+		s.stats.malformed.Add(1) // nobody could be answered
+		return
+	}
+	k := s.key(m, &v)
 	switch method {
 	case sip.ACK:
 		s.ack(f, m, k)
+		return
+	case sip.BENOTIFY: // [MS-SIP]: has no answer, so no transaction either
+		s.pass(f, m, k)
 		return
 	case sip.CANCEL:
 		s.cancelRequest(f, m, k)
@@ -33,15 +42,43 @@ func (s *Stack) request(f *flow.Flow, m *sip.Message) {
 		return
 	}
 	t := &ServerTxn{stack: s, flow: f, req: m, key: k, method: method}
+	if err := m.Validate(); err != nil { // the grammar of what everybody above is going to read
+		s.stats.malformed.Add(1)
+		s.reject(t, err)
+		return
+	}
 	if s.cfg.Admit != nil {
 		if err := s.admit(t); err != nil {
 			s.reject(t, err)
 			return
 		}
 	}
-	if s.open(t, now) {
+	if s.open(t, s.back(f, &v), now) {
 		s.serve(t)
 	}
+}
+
+// back returns the flow responses go to: the one the request came on, except that over UDP a sender without rport
+// gets them at the port its Via names (RFC 3261 18.2.2), where old phones listen that send from another.
+func (s *Stack) back(f *flow.Flow, v *sip.Via) *flow.Flow {
+	if f.Transport() != flow.UDP || v.HasRPort {
+		return f
+	}
+	port := v.Port
+	if port == 0 {
+		port = flow.UDP.DefaultPort()
+	}
+	if port == f.Remote().Port() {
+		return f
+	}
+	back := f
+	t := flow.Target{Transport: flow.UDP, Addr: netip.AddrPortFrom(f.Remote().Addr(), port), Listener: f.Listener()}
+	s.layer.ConnectFunc(t, func(to *flow.Flow, err error) { // at once: a UDP flow needs no connection
+		if err == nil {
+			back = to
+		}
+	})
+	return back
 }
 
 // repeated absorbs a repetition of a request whose transaction is there.
@@ -66,13 +103,13 @@ func (s *Stack) repeated(f *flow.Flow, m *sip.Message, k key, now time.Duration)
 		buf := getBuffer()
 		buf.b = sip.AppendResponse(buf.b[:0], m, 100, "", "")
 		countCode(&s.stats.responsesOut, 100)
-		f.Send(buf.b)
+		c.flow.Send(buf.b)
 		putBuffer(buf)
 		return true
 	}
 	if last != nil {
 		s.stats.retransmits.Add(1)
-		if f.Send(last) != nil {
+		if c.flow.Send(last) != nil {
 			s.ended(c)
 		}
 	}
@@ -88,9 +125,9 @@ func (c *serverCore) machineAnswered() bool {
 }
 
 // open enters a new transaction in the table. It is false when another reader was faster with a copy.
-func (s *Stack) open(t *ServerTxn, now time.Duration) bool {
+func (s *Stack) open(t *ServerTxn, back *flow.Flow, now time.Duration) bool {
 	invite := t.method == sip.INVITE
-	c := &serverCore{stack: s, key: t.key, method: t.method, flow: t.flow, txn: t, machine: txn.Server(invite, t.flow.Transport().Reliable())}
+	c := &serverCore{stack: s, key: t.key, method: t.method, flow: back, txn: t, machine: txn.Server(invite, t.flow.Transport().Reliable())}
 	c.node.owner = c
 	sh := s.shardOf(t.key)
 	sh.mu.Lock()
@@ -102,6 +139,11 @@ func (s *Stack) open(t *ServerTxn, now time.Duration) bool {
 	sh.server[t.key] = c
 	sh.open++
 	e := c.machine.Step(now, txn.Input{Event: txn.Start}, &s.timers)
+	if e.WakeAt == 0 {
+		// The caller of a request other than INVITE gives up after 64*T1. If its handler has not answered it by
+		// twice that time it never will, and must not cost memory for ever.
+		e.WakeAt = now + 128*s.timers.T1
+	}
 	sh.arm(&c.node, e.WakeAt, false)
 	return true
 }
@@ -142,7 +184,7 @@ func (s *Stack) reject(t *ServerTxn, err error) {
 		s.stats.dropped.Add(1)
 		return
 	}
-	if t.method == sip.ACK {
+	if t.method == sip.ACK || t.method == sip.BENOTIFY {
 		return
 	}
 	var e *sip.Error
@@ -157,6 +199,9 @@ func (s *Stack) reject(t *ServerTxn, err error) {
 func (s *Stack) refuse(f *flow.Flow, m *sip.Message, e *sip.Error, k key) {
 	if m.Method() == sip.ACK {
 		return
+	}
+	if v, err := m.TopVia(); err == nil {
+		f = s.back(f, &v)
 	}
 	tag := s.toTag(k)
 	buf := getBuffer()
@@ -190,7 +235,12 @@ func (s *Stack) ack(f *flow.Flow, m *sip.Message, k key) {
 			return
 		}
 	}
-	t := &ServerTxn{stack: s, flow: f, req: m, key: k, method: sip.ACK}
+	s.pass(f, m, k)
+}
+
+// pass gives a request to the handler that has no answer.
+func (s *Stack) pass(f *flow.Flow, m *sip.Message, k key) {
+	t := &ServerTxn{stack: s, flow: f, req: m, key: k, method: m.Method()}
 	if s.cfg.Admit != nil {
 		if err := s.admit(t); err != nil {
 			s.reject(t, err)

@@ -14,8 +14,8 @@ import (
 var (
 	// ErrAnswered means that a final response was sent before.
 	ErrAnswered = errors.New("stack: already answered")
-	// ErrNoAnswer means that the request is one that has no answer, an ACK.
-	ErrNoAnswer = errors.New("stack: an ACK is not answered")
+	// ErrNoAnswer means that the request is one that has no answer: ACK or BENOTIFY.
+	ErrNoAnswer = errors.New("stack: the request has no answer")
 )
 
 // ServerTxn is one request being served. It stays usable after the handler has returned. Methods that answer may be
@@ -23,7 +23,7 @@ var (
 type ServerTxn struct {
 	stack  *Stack
 	flow   *flow.Flow
-	core   *serverCore // nil for an ACK, and until the request is admitted
+	core   *serverCore // nil for what has no answer, and until the request is admitted
 	req    *sip.Message
 	key    key
 	method sip.Method
@@ -276,6 +276,9 @@ func (c *serverCore) settle(sh *shard, e txn.Effects) {
 		delete(sh.server, c.key)
 		return
 	}
+	if e.WakeAt == 0 && c.txn != nil && c.machine.Kind() == txn.NonInviteServer {
+		return // the time its handler has goes on
+	}
 	st := c.machine.State()
 	sh.arm(&c.node, e.WakeAt, st == txn.Accepted || st == txn.Completed && c.machine.Kind() == txn.NonInviteServer)
 }
@@ -296,6 +299,13 @@ func (c *serverCore) wake(now time.Duration) {
 	}
 	e := c.machine.Step(now, txn.Input{Event: txn.Tick}, &s.timers)
 	last, t := c.last, c.txn
+	if c.machine.Kind() == txn.NonInviteServer && t != nil {
+		c.forget(sh)
+		sh.mu.Unlock()
+		s.stats.unanswered.Add(1)
+		s.cfg.Log.Warn("request never answered", "method", c.method, "flow", c.flow.ID(), "peer", c.flow.Remote())
+		return
+	}
 	var trying []byte
 	if e.Send == txn.SendTrying && t != nil && t.own {
 		trying = sip.AppendResponse(nil, t.req, 100, "", "")

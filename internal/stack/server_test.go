@@ -440,6 +440,58 @@ func TestPeerThatNeverReads(t *testing.T) {
 	<-done
 }
 
+// RFC 3261 18.2.2: without rport the answer goes to the port that the Via names.
+func TestAnswerGoesToThePortOfTheVia(t *testing.T) {
+	var calls atomic.Int32
+	s := stacktest.Start(t, answer(200, &calls)())
+	p, listening := s.UDPPeer(t), s.UDPPeer(t)
+	for i, want := range []*stacktest.Peer{listening, p} {
+		rport := ""
+		if want == p {
+			rport = ";rport"
+		}
+		for range 2 { // and so does the answer to a repetition
+			p.Send("MESSAGE " + bob + " SIP/2.0\nVia: SIP/2.0/UDP " + listening.Addr().String() + rport + ";branch=z9hG4bK" + string(rune('a'+i)) +
+				"\nMax-Forwards: 70\nFrom: <sip:alice@example.test>;tag=a\nTo: <sip:bob@example.test>\nCall-ID: call\nCSeq: 1 MESSAGE\n\n")
+			want.Expect("200")
+		}
+	}
+	if n := calls.Load(); n != 2 {
+		t.Errorf("handler called %d times, want 2", n)
+	}
+}
+
+func TestRequestNeverAnsweredIsForgotten(t *testing.T) {
+	s := stacktest.Start(t, stack.Config{Route: func(*stack.ServerTxn) {}})
+	p := s.UDPPeer(t)
+	p.Request("MESSAGE", bob, "z9hG4bK1", 1, "")
+	p.Quiet()
+	s.Advance(t, 65*time.Second)
+	if st := s.Stack.Stats(); st.Table != 0 || st.OpenServer != 0 || st.Unanswered != 1 {
+		t.Errorf("%d transactions left, %d open, %d counted", st.Table, st.OpenServer, st.Unanswered)
+	}
+	if !strings.Contains(s.Log.String(), "never answered") {
+		t.Error("the log says nothing of it")
+	}
+}
+
+// [MS-SIP]: a BENOTIFY has no answer.
+func TestBenotify(t *testing.T) {
+	got := make(chan sip.Method, 1)
+	s := stacktest.Start(t, stack.Config{Route: func(tx *stack.ServerTxn) {
+		got <- tx.Method()
+		if err := tx.Respond(200, ""); !errors.Is(err, stack.ErrNoAnswer) {
+			t.Errorf("answer: %v, want %v", err, stack.ErrNoAnswer)
+		}
+	}})
+	p := s.TCPPeer(t)
+	p.Request("BENOTIFY", bob, "z9hG4bK1", 1, "x")
+	p.Quiet()
+	if m := <-got; m != sip.BENOTIFY {
+		t.Errorf("handler got %v", m)
+	}
+}
+
 // RFC 2543 elements have no branch that can be relied on; their requests are told apart by what they have.
 func TestOldBranches(t *testing.T) {
 	var calls atomic.Int32

@@ -218,7 +218,11 @@ func (s *Stack) Malformed(f *flow.Flow, m *sip.Message, err error) {
 	if m == nil || !m.IsRequest() || !m.Answerable() || !errors.As(err, &e) {
 		return
 	}
-	s.refuse(f, m, e, s.key(m))
+	v, err := m.TopVia()
+	if err != nil {
+		return
+	}
+	s.refuse(f, m, e, s.key(m, &v))
 }
 
 // HostPort returns the "host:port" by which the peer of f reaches us.

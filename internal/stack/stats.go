@@ -27,6 +27,7 @@ type counters struct {
 	overload    atomic.Uint64
 	timeouts    atomic.Uint64
 	noAck       atomic.Uint64
+	unanswered  atomic.Uint64
 	transport   atomic.Uint64
 	retransmits atomic.Uint64
 	failovers   atomic.Uint64
@@ -65,6 +66,7 @@ type Stats struct {
 	Overload    uint64 // requests refused with 503 because of too much work
 	Timeouts    uint64 // requests that nobody answered
 	NoAck       uint64 // final responses to INVITE that nobody acknowledged
+	Unanswered  uint64 // requests that their handler forgot
 	Transport   uint64 // transactions that ended because the peer cannot be reached
 	Retransmits uint64 // messages sent again
 	Failovers   uint64 // requests sent to the next target
@@ -88,6 +90,7 @@ func (s *Stack) Stats() Stats {
 		Overload:     c.overload.Load(),
 		Timeouts:     c.timeouts.Load(),
 		NoAck:        c.noAck.Load(),
+		Unanswered:   c.unanswered.Load(),
 		Transport:    c.transport.Load(),
 		Retransmits:  c.retransmits.Load(),
 		Failovers:    c.failovers.Load(),

@@ -101,6 +101,14 @@ func (s *Server) Advance(t testing.TB, d time.Duration) {
 	}
 }
 
+// AdvanceOnce moves the clock by d in one step. Tests whose peers go on by themselves use it.
+func (s *Server) AdvanceOnce(d time.Duration) {
+	s.Clock.mu.Lock()
+	s.Clock.now = s.Clock.now.Add(d)
+	s.Clock.mu.Unlock()
+	s.Stack.Tick()
+}
+
 // Log collects what was logged.
 type Log struct {
 	mu  sync.Mutex
@@ -242,6 +250,32 @@ func (p *Peer) Reply(req *sip.Message, code int, extra ...sip.Header) {
 	r := sip.Response{Code: code, ToTag: tag, Headers: extra, RecordRoute: true}
 	p.SendRaw(r.Append(nil, req))
 }
+
+// TryReply is Reply for a connection that may end.
+func (p *Peer) TryReply(req *sip.Message, code int) error {
+	r := sip.Response{Code: code, RecordRoute: true}
+	if code > 100 {
+		r.ToTag = "b"
+	}
+	return p.write(r.Append(nil, req))
+}
+
+// Play gives every message that comes to fn until stop is closed.
+func (p *Peer) Play(stop <-chan struct{}, fn func(p *Peer, m *sip.Message)) {
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		if m, err := p.receive(20 * time.Millisecond); err == nil {
+			fn(p, m)
+		}
+	}
+}
+
+// ReceiveWithin returns the next message, or an error when none comes in time.
+func (p *Peer) ReceiveWithin(d time.Duration) (*sip.Message, error) { return p.receive(d) }
 
 // Receive returns the next message.
 func (p *Peer) Receive() *sip.Message {
