@@ -259,6 +259,36 @@ func TestPortStates(t *testing.T) {
 	}
 }
 
+func TestPlan(t *testing.T) {
+	file := "../../examples/small.toml"
+	for _, kind := range []string{"ports", "firewall", "lb", "ipsec", "dns", "certs", "qos", "capacity"} {
+		for _, format := range []string{"table", "json", "csv", "markdown"} {
+			if out := want(t, "plan", kind, "--topology", file, "--format", format); out == "" {
+				t.Errorf("plan %s as %s prints nothing", kind, format)
+			}
+		}
+	}
+	golden(t, "plan_dns", want(t, "plan", "dns", "--topology", file))
+	var doc struct{ Rows []map[string]string }
+	if err := json.Unmarshal([]byte(want(t, "plan", "firewall", "--topology", file, "--json")), &doc); err != nil || len(doc.Rows) == 0 || doc.Rows[0]["row"] == "" {
+		t.Errorf("JSON: %v", err)
+	}
+	if out := want(t, "plan", "diff", file, file); !strings.Contains(out, "Nothing to show") {
+		t.Errorf("diff of equals: %s", out)
+	}
+	refused(t, `no format "pdf"`, "plan", "dns", "--topology", file, "--format", "pdf")
+	refused(t, "there is no topology", "plan", "dns", "--data", t.TempDir())
+
+	broken := filepath.Join(t.TempDir(), "broken.toml")
+	if err := os.WriteFile(broken, []byte(strings.Replace(read(t, file), `site = "office"`, `site = "ofice"`, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, errOut, status := parley(t, "", "plan", "firewall", "--topology", broken)
+	if status != 1 || out != "" || !strings.Contains(errOut, `there is no site "ofice"`) {
+		t.Errorf("a broken topology: status %d\n%s%s", status, out, errOut)
+	}
+}
+
 func TestVersionAndHelp(t *testing.T) {
 	if out := want(t, "version"); !strings.HasPrefix(out, "parley ") {
 		t.Errorf("version: %s", out)

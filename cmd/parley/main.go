@@ -29,6 +29,7 @@ func commands() []*cobra.Command {
 		callsCommand(),
 		traceCommand(),
 		topologyCommand(),
+		planCommand(),
 		portsCommand(),
 		configCommand(),
 		dbCommand(),
