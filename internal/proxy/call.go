@@ -34,7 +34,7 @@ type call struct {
 	oneSlot   [1]slot
 }
 
-// event is something that happened to a call. m and from are a response and the flow it came on.
+// event is something that happened to a call. m is a response, from the flow to send within (flow.Flow.SendWithin).
 type event struct {
 	kind   eventKind
 	branch int
@@ -251,6 +251,11 @@ func (b *branch) Response(_ *stack.ClientTxn, f *flow.Flow, m *sip.Message) {
 			b.call.handle(event{kind: evFailed, branch: b.index, code: 502})
 		}
 		return
+	}
+	if len(b.call.branches) > 1 {
+		// Responses of several readers: only by way of the caller's own flow do they stay in order, lest a 180
+		// that waits for the end of one reader's work is overtaken by another's 200.
+		f = nil
 	}
 	b.call.handle(event{kind: evResponse, branch: b.index, code: m.StatusCode(), m: m, from: f})
 }
