@@ -1,6 +1,7 @@
 package cert
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -290,4 +291,14 @@ func TestNewRootWithoutRestart(t *testing.T) {
 	if n := len(server.CACertificates()); n != 2 {
 		t.Errorf("%d CA certificates", n)
 	}
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	want := Request{Names: []string{"server.example.test"}}
+	k, _, _ := newKeeper(t, newCA(t), &want)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { k.Run(ctx); close(done) }()
+	cancel()
+	<-done
 }
