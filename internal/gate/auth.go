@@ -31,15 +31,15 @@ func (g *Gate) authenticate(f *flow.Flow, m *sip.Message, dialog bool) (uc.Ident
 				return client(user), nil
 			}
 		}
-		return uc.Identity{}, g.challenge(f, realm, served, false)
+		return uc.Identity{}, g.challenge(f, m, realm, served, false)
 	}
 	user, err := g.verify(f, m, &creds, now)
 	switch {
 	case err == errStale:
 		g.counts.Stale.Add(1)
-		return uc.Identity{}, g.challenge(f, string(creds.Realm), served, true)
+		return uc.Identity{}, g.challenge(f, m, string(creds.Realm), served, true)
 	case err == errWrong:
-		return uc.Identity{}, g.challenge(f, string(creds.Realm), served, false)
+		return uc.Identity{}, g.challenge(f, m, string(creds.Realm), served, false)
 	case err != nil:
 		return uc.Identity{}, err
 	}
@@ -248,7 +248,7 @@ func address(field []byte) (u sip.URI, ok bool) {
 
 // challenge asks for credentials, once for each algorithm, the preferred first
 // (RFC 8760 section 2.4).
-func (g *Gate) challenge(f *flow.Flow, realm string, served, stale bool) error {
+func (g *Gate) challenge(f *flow.Flow, m *sip.Message, realm string, served, stale bool) error {
 	if err := g.stranger(f); err != nil {
 		return err
 	}
@@ -261,9 +261,9 @@ func (g *Gate) challenge(f *flow.Flow, realm string, served, stale bool) error {
 	salt := uint64(g.binding(f))<<16 | g.salt.Add(1)&0xffff
 	var mem [digest.NonceLen]byte
 	nonce := g.nonces.Append(mem[:0], g.now(), salt)
-	s := g.settings.Load()
-	e.Headers = make([]sip.Header, len(s.algorithms))
-	for i, a := range s.algorithms {
+	algorithms := g.settings.Load().offered(m.Header(sip.HUserAgent))
+	e.Headers = make([]sip.Header, len(algorithms))
+	for i, a := range algorithms {
 		var buf [256]byte
 		e.Headers[i] = sip.Header{Name: name, Value: string(digest.AppendChallenge(buf[:0], a, realm, nonce, stale))}
 	}

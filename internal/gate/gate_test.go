@@ -210,7 +210,19 @@ func TestChallengeOffersEachAlgorithm(t *testing.T) {
 	w := start(t, nil)
 	c := w.udp(t)
 	m := code(t, c.ask(aliceRegisters), 401)
-	var got []string
+	got := offers(t, m)
+	if fmt.Sprint(got) != "[SHA-256 MD5]" {
+		t.Errorf("offered %v (RFC 8760 2.4: preferred first)", got)
+	}
+	if got := offers(t, code(t, c.ask(aliceRegisters, "User-Agent: baresip v1.0.0 (x86_64/linux)"), 401)); fmt.Sprint(got) != "[MD5]" {
+		t.Errorf("a phone that breaks on SHA-256 was offered %v", got)
+	}
+	code(t, c.ask(aliceWrites), 407)
+	code(t, c.ask(request{method: "SUBSCRIBE", from: aliceWrites.from}), 401)
+}
+
+func offers(t *testing.T, m *sip.Message) (got []string) {
+	t.Helper()
 	for v := range m.All(sip.HWWWAuthenticate) {
 		var ch digest.Challenge
 		if err := digest.ParseChallenge(v, &ch); err != nil || string(ch.Realm) != "example.test" || !ch.Auth || ch.Stale {
@@ -218,11 +230,7 @@ func TestChallengeOffersEachAlgorithm(t *testing.T) {
 		}
 		got = append(got, ch.Algorithm.String())
 	}
-	if fmt.Sprint(got) != "[SHA-256 MD5]" {
-		t.Errorf("offered %v (RFC 8760 2.4: preferred first)", got)
-	}
-	code(t, c.ask(aliceWrites), 407)
-	code(t, c.ask(request{method: "SUBSCRIBE", from: aliceWrites.from}), 401)
+	return got
 }
 
 func TestPasswords(t *testing.T) {

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 
@@ -95,4 +96,20 @@ func (s *settings) offers(a digest.Algorithm) bool {
 		}
 	}
 	return false
+}
+
+// onlyMD5 begins the User-Agent of phones that give up on a 401 when any
+// challenge in it names another algorithm, in whatever order they come
+// (RFC 8760 section 2.4 wants it skipped): the SIP library of baresip before
+// version 2.
+var onlyMD5 = []string{"baresip v0.", "baresip v1."}
+
+// offered is what this phone is asked for.
+func (s *settings) offered(userAgent []byte) []digest.Algorithm {
+	for _, prefix := range onlyMD5 {
+		if bytes.HasPrefix(userAgent, []byte(prefix)) && s.offers(digest.MD5) {
+			return []digest.Algorithm{digest.MD5}
+		}
+	}
+	return s.algorithms
 }

@@ -120,6 +120,9 @@ func Init(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Dir: o.Dir, Domain: o.Domain, Addr: o.Addr, Binary: binary, env: o.Env}
+	if err := os.MkdirAll(filepath.Dir(o.Dir), 0o700); err != nil {
+		return nil, err
+	}
 	args := []string{"init", "--domain", o.Domain, "--address", o.Addr.String()}
 	if o.Offset != 0 {
 		args = append(args, "--offset", fmt.Sprint(o.Offset))
@@ -310,7 +313,7 @@ func (s *Server) At(transport string) netip.AddrPort {
 }
 
 // CAFile is the certificate that phones trust.
-func (s *Server) CAFile() string { return filepath.Join(s.Dir, "certs", "ca.pem") }
+func (s *Server) CAFile() string { return filepath.Join(s.Dir, "ca", "ca.crt") }
 
 // TLS is the configuration of a client that trusts the server's CA and expects the name of its domain.
 func (s *Server) TLS() (*tls.Config, error) {
