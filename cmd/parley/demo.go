@@ -167,7 +167,7 @@ func (d *demo) print(w io.Writer, n *node.Node) error {
 	}
 	ca := filepath.Join(d.dir, "ca", "ca.crt")
 	self := "parley"
-	if exe, err := os.Executable(); err == nil && !strings.HasPrefix(exe, os.TempDir()) {
+	if exe, err := os.Executable(); err == nil && !strings.Contains(exe, "go-build") {
 		self = exe
 	} else {
 		self = "go run ./cmd/parley"
