@@ -237,11 +237,13 @@ func (c *ClientTxn) lost(err error) {
 
 // settle does what a step says about timers and the end of the attempt. The lock is held.
 func (c *ClientTxn) settle(sh *shard, e txn.Effects) {
-	if e.Done {
+	// Timer K only absorbs repetitions of a final response. One that belongs to nothing is dropped just as well, so
+	// the transaction need not stay for it.
+	st := c.machine.State()
+	if e.Done || st == txn.Completed && c.method != sip.INVITE {
 		c.leave(sh)
 		return
 	}
-	st := c.machine.State()
 	sh.arm(&c.node, e.WakeAt, st == txn.Accepted)
 }
 

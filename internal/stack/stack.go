@@ -52,7 +52,7 @@ type Config struct {
 // Limits bounds the work the stack takes on. A zero field takes the default written beside it.
 type Limits struct {
 	Open       int           // transactions without final answer (100,000); beyond it new requests get 503
-	Linger     int           // answered transactions kept to absorb repetitions (131,072); beyond it the oldest go first
+	Linger     int           // answered transactions kept to absorb repetitions (65,536); beyond it the oldest go first
 	QueueDelay time.Duration // how late the stack may run behind its clock (500 ms); beyond it new requests get 503
 	RetryAfter time.Duration // what such a 503 asks for (10 s)
 	Lookups    int           // DNS look-ups and dials under way (1,024); beyond it requests to new targets fail
@@ -61,7 +61,7 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	or(&l.Open, 100_000)
-	or(&l.Linger, 1<<17)
+	or(&l.Linger, 1<<16)
 	or(&l.QueueDelay, 500*time.Millisecond)
 	or(&l.RetryAfter, 10*time.Second)
 	or(&l.Lookups, 1024)
