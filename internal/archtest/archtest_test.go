@@ -124,7 +124,7 @@ func TestImports(t *testing.T) {
 				checkRow(t, p.name, h, to)
 			}
 			for _, r := range rules {
-				if anyMatch(r.from, p.name) && !anyMatch(r.except, p.name) && anyMatch(r.to, to) && !anyMatch(r.spare, to) && to != p.name && !excepted(p.name, to) {
+				if anyMatch(r.from, p.name) && !anyMatch(r.except, p.name) && anyMatch(r.to, to) && !anyMatch(r.spare, to) && to != p.name && !onlyNames(t, p, path, r.names[to]) && !excepted(p.name, to) {
 					t.Errorf("%s imports %s: %s", p.name, to, r.sentence)
 				}
 			}
@@ -136,6 +136,31 @@ func TestImports(t *testing.T) {
 		}
 	}
 	mentioned(t, packages)
+}
+
+// onlyNames reports whether a package uses nothing of an import but some names.
+func onlyNames(t *testing.T, p *pkg, path string, names []string) bool {
+	t.Helper()
+	if len(names) == 0 {
+		return false
+	}
+	only := true
+	for _, name := range p.GoFiles {
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok {
+				if x, ok := s.X.(*ast.Ident); ok && importedAs(file, x.Name) == path && !slices.Contains(names, s.Sel.Name) {
+					only = false
+				}
+			}
+			return true
+		})
+	}
+	return only
 }
 
 func checkRow(t *testing.T, from string, h int, to string) {
