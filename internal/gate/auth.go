@@ -76,11 +76,12 @@ func (g *Gate) realm(m *sip.Message) (realm string, hidden bool, err *sip.Error)
 	if err := sip.ParseURI(m.RequestURI(), &to); err != nil {
 		return "", false, &sip.Error{Code: 400, Diagnostic: "unreadable request URI"}
 	}
-	local := to.Kind != sip.SIPURI || g.cfg.Users.IsLocal(to.Host) || g.cfg.Reachable != nil && g.cfg.Reachable(to.Host)
+	local := to.Kind != sip.SIPURI || g.cfg.Users.IsLocal(to.Host) || g.cfg.IsSelf != nil && g.cfg.IsSelf(to.Host, to.Port) ||
+		g.cfg.Reachable != nil && g.cfg.Reachable(to.Host)
 	switch {
 	case from.Kind == sip.SIPURI && g.cfg.Users.IsLocal(from.Host):
 		realm = lower(from.Host)
-	case from.Kind == sip.SIPURI && string(from.Host) == "anonymous.invalid" && local && to.Kind == sip.SIPURI:
+	case from.Kind == sip.SIPURI && string(from.Host) == "anonymous.invalid" && to.Kind == sip.SIPURI && g.cfg.Users.IsLocal(to.Host):
 		realm, hidden = lower(to.Host), true
 	default:
 		return "", false, &sip.Error{Code: 403, Diagnostic: "sender belongs to no domain of this server"}

@@ -53,6 +53,10 @@ type Config struct {
 	// challenges with 401, and not passed on, which does with 407. Nil takes
 	// REGISTER, PUBLISH and SUBSCRIBE to be served.
 	Served func(m *sip.Message) bool
+	// IsSelf reports whether a host and port (0 when absent) are a name or
+	// address of this server: what clients in a dialog with a service ask. Nil
+	// knows none.
+	IsSelf func(host []byte, port uint16) bool
 	// Reachable reports whether authenticated users may reach a host that is
 	// none of our domains. Nil reports false.
 	Reachable func(host []byte) bool

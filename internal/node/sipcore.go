@@ -67,8 +67,13 @@ func (n *Node) buildSIP(ctx context.Context) error {
 		Log:      n.log,
 		Identify: n.identify,
 		InDialog: func(tx *stack.ServerTxn) bool { _, token := n.proxy.OwnRoutes(tx.Request()); return token },
-		Limits:   n.gateLimits(),
-		Now:      n.now,
+		IsSelf:   n.isSelf,
+		Reachable: func(host []byte) bool {
+			_, ok := n.staticRoute(string(host), true)
+			return ok
+		},
+		Limits: n.gateLimits(),
+		Now:    n.now,
 	})
 	if err != nil {
 		return err

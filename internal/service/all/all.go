@@ -5,6 +5,7 @@ package all
 import (
 	"parley/internal/service"
 	"parley/internal/service/message"
+	"parley/internal/service/presence"
 	"parley/internal/service/registrar"
 )
 
@@ -12,6 +13,7 @@ import (
 func Specs() []service.Spec {
 	return []service.Spec{
 		message.Spec,
+		presence.Spec,
 		registrar.Spec, // last: it opens the listeners that clients use
 	}
 }

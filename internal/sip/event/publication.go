@@ -133,3 +133,10 @@ func (p *Publications) find(etag string) int {
 }
 
 func (p *Publications) remove(i int) { p.all = append(p.all[:i], p.all[i+1:]...) }
+
+// Drop forgets a publication whose publisher is known to be gone.
+func (p *Publications) Drop(etag string) {
+	if i := p.find(etag); i >= 0 {
+		p.remove(i)
+	}
+}
