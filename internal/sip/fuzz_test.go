@@ -132,6 +132,7 @@ func touchAll(m *sip.Message) {
 func FuzzFrame(f *testing.F) {
 	seed(f)
 	f.Add([]byte("\r\n\r\n\r\nOPTIONS sip:a SIP/2.0\r\nl:2\r\n\r\nab\r\n\r\n"))
+	f.Add([]byte("A B C\r\nZ: " + strings.Repeat("x", 2000) + "\r\nl: 0\r\n\r\n")) // found by fuzzing
 	lim := &sip.Limits{MaxMessage: 8 << 10, MaxHead: 4 << 10, MaxHeaders: 64, MaxHeaderLine: 1 << 10, MaxBody: 4 << 10}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		if len(raw) > 16<<10 {
@@ -209,6 +210,7 @@ func FuzzURI(f *testing.F) {
 	for _, s := range []string{
 		"sip:alice@example.test", "sips:alice:pw@example.test:5061;transport=tls;lr?Subject=a&b=", "tel:+358-555-1234567;phone-context=x",
 		"sip:[2001:db8::1]:5060", "urn:service:sos", "sip:%61lice@EXAMPLE.test;x", "sip:user;par=u%40example.net@example.com",
+		"SIP:0;=0;=", "sip:\x80@0", "sip:%80@0", // found by fuzzing
 	} {
 		f.Add([]byte(s), []byte(strings.ToUpper(s)))
 	}

@@ -295,6 +295,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(register + "MD5"))
 	f.Add([]byte(`Digest realm="r", nonce="n", qop="auth,auth-int", algorithm=SHA-256, stale=TRUE`))
 	f.Add([]byte("Digest username=\"a\\\"b\",\r\n realm=\"r\""))
+	f.Add([]byte("Digest reAlm=\"\",nonCe=\\")) // found by fuzzing
 	f.Fuzz(func(t *testing.T, v []byte) {
 		var ch digest.Challenge
 		if digest.ParseChallenge(v, &ch) == nil && ch.Algorithm != digest.Unsupported {
