@@ -48,7 +48,9 @@ func (s *Stack) tick(due []timed) []timed {
 		clear(due)
 	}
 	s.stats.open.Store(int64(open))
-	s.lastTick.Store(int64(s.now()))
+	now := int64(s.now())
+	late := now - s.lastTick.Swap(now) - int64(slotTime)
+	s.behind.Store(min(late, s.late.Swap(late)))
 	return due
 }
 
@@ -113,10 +115,12 @@ func (o *orphan) wake(time.Duration) {
 }
 
 // overloaded reports whether new work should be refused: too many transactions open, or the clock runs late,
-// which it does when readers keep the processors busy.
+// which it does when readers keep the processors busy. Being late once is forgiven: the whole machine may have
+// stood still.
 func (s *Stack) overloaded(now time.Duration) bool {
 	l := &s.cfg.Limits
-	return s.stats.open.Load() >= int64(l.Open) || now-time.Duration(s.lastTick.Load()) > l.QueueDelay+slotTime
+	return s.stats.open.Load() >= int64(l.Open) || s.behind.Load() > int64(l.QueueDelay) ||
+		now-time.Duration(s.lastTick.Load()) > 4*l.QueueDelay
 }
 
 // An Alarm calls Func once when its time has come, in the goroutine of all timers, so Func must not wait for

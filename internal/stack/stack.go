@@ -88,6 +88,8 @@ type Stack struct {
 
 	retryAfter string
 	lastTick   atomic.Int64 // when the clock last ran, as now counts
+	late       atomic.Int64 // how late it was then
+	behind     atomic.Int64 // how late it was the last two times, at least
 	nextAlarm  atomic.Uint32
 
 	ctx     context.Context // ends with Stop; for look-ups and dials only
