@@ -16,6 +16,7 @@ import (
 
 	"parley/internal/cert"
 	"parley/internal/config"
+	"parley/internal/node"
 	"parley/internal/porttable"
 	"parley/internal/tomlfile"
 	"parley/internal/topology"
@@ -87,13 +88,13 @@ type initResult struct {
 }
 
 func (o *initOptions) run() (*initResult, error) {
-	snap, node, err := o.plan()
+	snap, self, err := o.plan()
 	if err != nil {
 		return nil, err
 	}
-	machine, ok := snap.Node(node)
+	machine, ok := snap.Node(self)
 	if !ok {
-		return nil, fmt.Errorf("the topology has no server %s: name one of %s with --node", node, nodeNames(snap))
+		return nil, fmt.Errorf("the topology has no server %s: name one of %s with --node", self, nodeNames(snap))
 	}
 	for _, name := range []string{config.FileName, topology.FileName, "topology", "ca", "certs"} {
 		switch _, err := os.Lstat(filepath.Join(o.data, name)); {
@@ -104,11 +105,11 @@ func (o *initOptions) run() (*initResult, error) {
 		}
 	}
 	cfg := config.Default()
-	cfg.Node.FQDN = node
+	cfg.Node.FQDN = self
 	cfg.Listen.Offset = o.offset
 	cfg.Listen.Addresses = o.listenAddresses()
-	file := config.Format(cfg)
-	if _, err := config.Parse(config.FileName, file); err != nil {
+	file := config.Format(cfg, node.Sections()...)
+	if _, err := node.CheckConfig(config.FileName, file); err != nil {
 		return nil, err
 	}
 
@@ -134,7 +135,7 @@ func (o *initOptions) run() (*initResult, error) {
 	if err := os.WriteFile(filepath.Join(o.data, config.FileName), file, 0o600); err != nil {
 		return nil, err
 	}
-	return &initResult{data: o.data, node: node, domains: snap.Domains(), cert: request, until: now.Add(cert.NodeLife),
+	return &initResult{data: o.data, node: self, domains: snap.Domains(), cert: request, until: now.Add(cert.NodeLife),
 		offset: o.offset, ca: o.ca}, nil
 }
 

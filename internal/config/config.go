@@ -91,8 +91,8 @@ type Log struct {
 type Limits struct {
 	ClientMessage  ByteSize `toml:"client-message" doc:"Largest message of a client, 64KiB to 256KiB." reload:"live"`
 	ServerMessage  ByteSize `toml:"server-message" doc:"Largest message of a trusted server, 1000KiB to 20000KiB." reload:"live"`
-	Connections    int      `toml:"connections" doc:"Connections at one time, of all peers together." reload:"live"`
-	PerAddress     int      `toml:"per-address" doc:"Connections at one time of one address. A site behind address translation counts as one." reload:"live"`
+	Connections    int      `toml:"connections" doc:"Connections at one time, of all peers together." reload:"restart"`
+	PerAddress     int      `toml:"per-address" doc:"Connections at one time of one address. A site behind address translation counts as one." reload:"restart"`
 	Endpoints      int      `toml:"endpoints" doc:"Endpoints of one user, 1 to 64. More than 8 is not advised." reload:"live"`
 	ExpiresMin     Duration `toml:"expires-min" doc:"Shortest registration that is granted." reload:"live"`
 	ExpiresDefault Duration `toml:"expires-default" doc:"Registration granted when a client asks for none." reload:"live"`

@@ -53,7 +53,11 @@ func section(b *strings.Builder, name, doc string, v, def reflect.Value) {
 		value, same := text(v.Field(i)), reflect.DeepEqual(v.Field(i).Interface(), def.Field(i).Interface())
 		switch {
 		case same && v.Field(i).IsZero() && f.Tag.Get("example") != "":
-			fmt.Fprintf(b, "# %s = %s\n", key, strconv.Quote(f.Tag.Get("example")))
+			example := strconv.Quote(f.Tag.Get("example"))
+			if v.Field(i).Kind() == reflect.Slice {
+				example = "[" + example + "]"
+			}
+			fmt.Fprintf(b, "# %s = %s\n", key, example)
 		case same:
 			fmt.Fprintf(b, "# %s = %s\n", key, value)
 		default:

@@ -129,6 +129,9 @@ func New(opt Options) *Node {
 	if opt.Stderr == nil {
 		opt.Stderr = os.Stderr
 	}
+	if dir, err := filepath.Abs(opt.DataDir); err == nil {
+		opt.DataDir = dir
+	}
 	n := &Node{opt: opt, specs: opt.Specs, version: opt.Version, now: time.Now, drain: make(chan time.Duration, 1)}
 	if n.specs == nil {
 		n.specs = all.Specs()
@@ -169,8 +172,12 @@ func (n *Node) Start(ctx context.Context) (err error) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		begin := n.now()
 		if err := s.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		if n.log != nil {
+			n.log.Debug("started", "step", s.name, obs.KeyDur, n.now().Sub(begin))
 		}
 	}
 	// Asked once here, so that a node that is alone is ready at once; a pool
@@ -233,9 +240,10 @@ func lockData(dir string) (func(), error) {
 	return unlock, err
 }
 
-// sections are the parts of the node file that services own.
+// sections are the parts of the node file beside the node's own: those of the
+// services, and that of the gate.
 func sections(specs []service.Spec) []config.Section {
-	var out []config.Section
+	out := []config.Section{authSection}
 	for _, s := range specs {
 		if s.Settings != nil {
 			out = append(out, config.Section{Name: s.Name, New: s.Settings, Doc: s.Doc})

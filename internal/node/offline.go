@@ -10,7 +10,6 @@ import (
 	"parley/internal/config"
 	"parley/internal/directory"
 	"parley/internal/keyring"
-	"parley/internal/service"
 	"parley/internal/service/adminapi"
 	"parley/internal/service/all"
 	"parley/internal/store"
@@ -96,5 +95,5 @@ func CheckConfig(path string, text []byte) (*config.File, error) {
 	return config.Parse(path, text, sections(all.Specs())...)
 }
 
-// Sections are the parts of the node file that the given services own.
-func Sections(specs []service.Spec) []config.Section { return sections(specs) }
+// Sections are the parts of the node file beside the node's own.
+func Sections() []config.Section { return sections(all.Specs()) }

@@ -110,10 +110,17 @@ func (n *Node) reloadServices(ctx context.Context, old, next *config.File) error
 
 // applyConfig puts a node file in force.
 func (n *Node) applyConfig(f *config.File) {
-	n.file.Store(f)
+	old := n.file.Swap(f)
 	n.setLogLevel(f) // the file has been checked
 	n.setLimits(f.Limits)
 	n.gate.SetLimits(n.gateLimits())
+	if !reflect.DeepEqual(auth(old), auth(f)) {
+		// The section is valid, so the gate takes it. Otherwise it keeps what
+		// it has: its counts against addresses would begin anew.
+		if err := n.gate.Reload(auth(f).settings()); err != nil {
+			n.log.Error("the gate keeps its settings", obs.Err(err))
+		}
+	}
 }
 
 // withLive is next with the old value of everything that needs a restart, so

@@ -19,7 +19,7 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) error {
 	if text := q.Get("flow"); text != "" {
 		id, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
-			return &Problem{http.StatusBadRequest, "bad-flow", "flow must be a number; parley flows lists them"}
+			return &Problem{http.StatusBadRequest, "bad-flow", "flow must be a number, as parley registrations --json shows it"}
 		}
 		f.Flow = id
 	}
