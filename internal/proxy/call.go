@@ -138,9 +138,11 @@ func (c *call) startTimer() {
 	if c.opt.Timeout <= 0 {
 		return
 	}
-	if c.alarm == nil {
-		c.alarm = &stack.Alarm{Func: func() { c.handle(event{kind: evTimeout}) }}
+	if c.alarm != nil {
+		c.alarm.Stop()
 	}
+	group := c.machine.group // one that comes too late must not end the next group
+	c.alarm = &stack.Alarm{Func: func() { c.handle(event{kind: evTimeout, code: group}) }}
 	c.proxy.stack.SetAlarm(c.alarm, c.opt.Timeout)
 }
 

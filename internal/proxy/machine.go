@@ -86,7 +86,9 @@ func (m *machine) step(kind eventKind, branch, code int, acts []action) []action
 			acts = m.giveUp(branch, acts)
 		}
 	case evTimeout:
-		acts = m.timeout(acts)
+		if code == m.group {
+			acts = m.timeout(acts)
+		}
 	}
 	return acts
 }

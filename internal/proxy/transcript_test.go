@@ -89,7 +89,7 @@ func run(m *machine, command string) (string, error) {
 	case command == "cancel":
 		acts = m.step(evCancel, 0, 0, nil)
 	case command == "timeout":
-		acts = m.step(evTimeout, 0, 0, nil)
+		acts = m.step(evTimeout, 0, m.group, nil)
 	case len(w) == 2:
 		code, err := strconv.Atoi(w[1])
 		if err != nil {

@@ -128,9 +128,11 @@ func (s *Stack) overloaded(now time.Duration) bool {
 type Alarm struct {
 	Func func()
 
+	sh atomic.Pointer[shard]
+
+	// Guarded by the lock of the shard.
 	node node
-	sh   atomic.Pointer[shard]
-	set  atomic.Bool
+	set  bool
 }
 
 // SetAlarm arms a to come after d, whatever it was armed for before. d below one slot of 50 ms counts as one.
@@ -146,7 +148,7 @@ func (s *Stack) SetAlarm(a *Alarm, d time.Duration) {
 	}
 	sh.mu.Lock()
 	a.node.owner = a
-	a.set.Store(true)
+	a.set = true
 	sh.wheel.set(&a.node, now+d)
 	sh.mu.Unlock()
 }
@@ -158,7 +160,7 @@ func (a *Alarm) Stop() {
 		return
 	}
 	sh.mu.Lock()
-	a.set.Store(false)
+	a.set = false
 	a.node.unlink()
 	sh.mu.Unlock()
 }
@@ -166,7 +168,14 @@ func (a *Alarm) Stop() {
 func (a *Alarm) forget(*shard) {}
 
 func (a *Alarm) wake(time.Duration) {
-	if a.set.CompareAndSwap(true, false) {
+	sh := a.sh.Load()
+	sh.mu.Lock()
+	fire := a.set && a.node.in == nil // else it was stopped, or armed anew, since it was taken off the wheel
+	if fire {
+		a.set = false
+	}
+	sh.mu.Unlock()
+	if fire {
 		a.Func()
 	}
 }

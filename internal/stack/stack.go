@@ -246,7 +246,8 @@ func (s *Stack) of(f *flow.Flow) *flowState {
 		st.hostPort = s.cfg.HostPort(f)
 	}
 	if st.hostPort == "" {
-		st.hostPort = s.reachable(f).String()
+		a := s.reachable(f)
+		st.hostPort = netip.AddrPortFrom(a.Addr().WithZone(""), a.Port()).String()
 	}
 	st.via = "SIP/2.0/" + f.Transport().String() + " " + st.hostPort
 	if f.Transport() == flow.UDP {
