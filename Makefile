@@ -1,0 +1,24 @@
+# Short names for the commands of the README. `go run ./cmd/parley demo` and ./test/all need no make.
+
+demo:      ## a complete server with sample users, here and now
+	go run ./cmd/parley demo
+
+build:     ## the one binary, in bin/
+	CGO_ENABLED=0 go build -o bin/parley ./cmd/parley
+
+test:      ## everything that continuous integration runs
+	./test/all
+
+load:      ## the full SIPp load: 20,000 registrations and messages, 10,000 calls, on UDP, TCP and TLS
+	PARLEY_LOAD=full go test -count 1 -timeout 60m -v ./test/load
+
+fuzz:      ## every fuzz target for ten minutes
+	FUZZ=10m ./test/all fuzz
+
+bench-sip: ## the signalling core beside Kamailio, into bench/results
+	go run ./bench/sipbench -results bench/results
+
+help:
+	@grep -E '^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/: *## /\t/'
+
+.PHONY: demo build test load fuzz bench-sip help
