@@ -13,6 +13,7 @@ import (
 
 	"parley/internal/cert"
 	"parley/internal/config"
+	"parley/internal/node"
 	"parley/internal/service"
 	"parley/internal/topology"
 )
@@ -78,7 +79,7 @@ func TestInit(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, info, err)
 		}
 	}
-	file, err := config.Load(dir)
+	file, err := node.LoadConfig(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,9 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 
 	"parley/internal/store"
 )
@@ -34,11 +31,7 @@ func Restore(ctx context.Context, dataDir, path string) error {
 	if err != nil {
 		return err
 	}
-	err = store.Restore(ctx, dsn(dataDir, file.Store), path)
-	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%w; move the old store away first, nothing is overwritten", err)
-	}
-	return err
+	return store.Restore(ctx, dsn(dataDir, file.Store), path)
 }
 
 // MoveStore copies the store of a stopped node to another address.
