@@ -5,6 +5,7 @@ package all
 import (
 	"parley/internal/service"
 	"parley/internal/service/message"
+	"parley/internal/service/mwi"
 	"parley/internal/service/presence"
 	"parley/internal/service/registrar"
 )
@@ -14,6 +15,7 @@ func Specs() []service.Spec {
 	return []service.Spec{
 		message.Spec,
 		presence.Spec,
+		mwi.Spec,
 		registrar.Spec, // last: it opens the listeners that clients use
 	}
 }
