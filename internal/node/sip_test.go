@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"parley/internal/node/nodetest"
 	"parley/internal/porttable"
 	"parley/internal/service/adminapi"
+	"parley/internal/store/storetest"
 	"parley/test/phone"
 )
 
@@ -64,7 +66,16 @@ func status(t *testing.T, p *phone.Phone, m *phone.Message) *phone.Message {
 }
 
 func TestPhonesRegisterCallAndAreSeen(t *testing.T) {
-	n := nodetest.Start(t, nodetest.Dir(t), node.Options{Version: "test"})
+	t.Run("sqlite", func(t *testing.T) { registerCallAndSee(t, nodetest.Dir(t)) })
+	t.Run("postgresql", func(t *testing.T) {
+		dir := nodetest.Dir(t)
+		edit(t, dir, "store", "dsn", strconv.Quote(storetest.PostgresDSN(t)))
+		registerCallAndSee(t, dir)
+	})
+}
+
+func registerCallAndSee(t *testing.T, dir string) {
+	n := nodetest.Start(t, dir, node.Options{Version: "test"})
 	n.AddUsers("alice", "bob", "carol")
 	for _, transport := range []string{"tls", "tcp", "udp"} {
 		t.Run(transport, func(t *testing.T) {
