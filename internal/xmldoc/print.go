@@ -187,3 +187,16 @@ func TrimmedText(s string) []Node {
 	}
 	return []Node{{Text: s}}
 }
+
+// AppendAttr appends ` name="value"` with the value escaped.
+func AppendAttr(dst []byte, name, value string) []byte {
+	dst = append(append(append(dst, ' '), name...), `="`...)
+	return append(AppendText(dst, value), '"')
+}
+
+// AppendElement appends an element that holds text only.
+func AppendElement(dst []byte, name, text string) []byte {
+	dst = append(append(append(dst, '<'), name...), '>')
+	dst = AppendText(dst, text)
+	return append(append(append(dst, "</"...), name...), '>')
+}

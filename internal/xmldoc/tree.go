@@ -292,3 +292,35 @@ func (e *Element) Kids(yield func(*Element) bool) {
 		}
 	}
 }
+
+// Kid returns the first child element with this local name, whatever its
+// namespace, or nil.
+func (e *Element) Kid(local string) *Element {
+	for k := range e.Kids {
+		if k.Name.Local == local {
+			return k
+		}
+	}
+	return nil
+}
+
+// KidText returns the text of the first child element with this local name, "" when
+// there is none.
+func (e *Element) KidText(local string) string {
+	if k := e.Kid(local); k != nil {
+		return k.Text()
+	}
+	return ""
+}
+
+// AttrFold returns the value of the first attribute with this local name
+// without regard to case and namespace: for families whose writers are not
+// careful about either.
+func (e *Element) AttrFold(local string) string {
+	for _, a := range e.Attrs {
+		if strings.EqualFold(a.Name.Local, local) {
+			return a.Value
+		}
+	}
+	return ""
+}
