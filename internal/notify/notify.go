@@ -221,6 +221,7 @@ func (n *Notifier) send(s *Subscription, e event.Effects) {
 	n.mu.Lock()
 	s.dialog.Request(&b, "NOTIFY")
 	dst := s.route
+	dst.Within = s.flow // behind the answer to the SUBSCRIBE, if that is what led here
 	n.mu.Unlock()
 	b.Header("Contact", n.contact(s.flow)).Header("Event", s.event).Header("Subscription-State", e.State).Headers(s.require...)
 	n.cfg.Stack.Request(b.Body(ctype, body), dst, func(_ *stack.ClientTxn, m *sip.Message, err error) {
