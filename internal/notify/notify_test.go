@@ -186,6 +186,7 @@ func TestFlowTakesSubscriptionAlong(t *testing.T) {
 	p, q := w.TCPPeer(t), w.TCPPeer(t)
 	tag := string(want(t, w.subscribe(p, "1", "", alice, 60), 200).ToTag())
 	told(t, p, "active", "sunny", 200)
+	p.Quiet()
 	t.Run("a refresh moves it", func(t *testing.T) {
 		want(t, w.subscribe(q, "1", tag, alice, 60), 200)
 		told(t, q, "active", "sunny", 200)
