@@ -17,11 +17,14 @@ type Load struct {
 	Transport string // "udp", "tcp", "tls"
 	Server    netip.AddrPort
 	TLS       *tls.Config // for "tls"
-	Domain    string
-	Users     []phone.Account // who registers, in kind "register"
-	Callers   []phone.Account // who sends; all signed in on one connection, and taken in turn
-	Callees   []phone.Account // who is called; all signed in on one other connection, and taken in turn
-	Dir       string
+	// Tunnel is a Stunnel in whose hands TLS lies instead. What is behind it is reached by the connection it
+	// came on alone, as a phone behind a firewall is.
+	Tunnel  netip.AddrPort
+	Domain  string
+	Users   []phone.Account // who registers, in kind "register"
+	Callers []phone.Account // who sends; all signed in on one connection, and taken in turn
+	Callees []phone.Account // who is called; all signed in on one other connection, and taken in turn
+	Dir     string
 	// NoRetransmit makes a lost datagram a failed call, for the search of the highest rate.
 	NoRetransmit bool
 }
@@ -96,7 +99,11 @@ func (s *Session) register(ctx context.Context) (err error) {
 	case "udp":
 		s.client.Local, err = FreePort()
 	case "tls":
-		err = s.callThrough(ctx, nil)
+		if l.Tunnel.IsValid() {
+			s.client.Remote = l.Tunnel
+		} else {
+			err = s.callThrough(ctx, nil)
+		}
 	}
 	return err
 }
@@ -130,7 +137,7 @@ func (s *Session) pair(ctx context.Context, kind string) error {
 	if err := s.callThrough(ctx, l.Callers); err != nil {
 		return err
 	}
-	t, err := OpenTrunk(ctx, l.Transport, l.Server.String(), l.TLS, l.Callees)
+	t, err := l.trunk(ctx, l.Callees)
 	if err != nil {
 		return err
 	}
@@ -151,9 +158,16 @@ func (s *Session) pair(ctx context.Context, kind string) error {
 	return t.Reach(wait, answering.Local)
 }
 
+func (l *Load) trunk(ctx context.Context, accounts []phone.Account) (*Trunk, error) {
+	if l.Tunnel.IsValid() {
+		return OpenTrunk(ctx, "tcp", l.Tunnel.String(), nil, accounts)
+	}
+	return OpenTrunk(ctx, l.Transport, l.Server.String(), l.TLS, accounts)
+}
+
 // callThrough puts a trunk before the client scenario.
 func (s *Session) callThrough(ctx context.Context, accounts []phone.Account) error {
-	t, err := OpenTrunk(ctx, s.l.Transport, s.l.Server.String(), s.l.TLS, accounts)
+	t, err := s.l.trunk(ctx, accounts)
 	if err != nil {
 		return err
 	}
