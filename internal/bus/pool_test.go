@@ -146,7 +146,8 @@ func eventually(t testing.TB, what string, do func() error) {
 }
 
 // TestPool takes one pool of three through its life, because forming one takes
-// seconds. It holds traps 1, 2, 3 and 5 of docs/design.
+// seconds. It holds traps 1, 2, 3 and 5 of
+// docs/design/embedded-bus.md.
 func TestPool(t *testing.T) {
 	p := newPool(t)
 	ctx := t.Context()

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 )
@@ -43,7 +44,7 @@ func Open(path string) (*Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the keyring: %w", err)
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" { // there the mode says nothing
 		return nil, fmt.Errorf("open the keyring: %s has mode %04o and others may read it; chmod 600, and if they may have, rotate the keys", path, mode)
 	}
 	text, err := os.ReadFile(path)
