@@ -5,6 +5,7 @@ import (
 
 	"parley/internal/directory"
 	"parley/internal/flow"
+	"parley/internal/sip/sigauth"
 )
 
 // association is what a connection's SlotAssociation holds: the users who have
@@ -12,7 +13,9 @@ import (
 // a few dozen. A user is remembered as the directory had him: after a change of
 // any kind, of his password for one, he has to show them again.
 type association struct {
-	mu    sync.Mutex
+	mu      sync.Mutex
+	session *sigauth.Session // of Lync-protocol clients
+
 	one   *directory.User
 	more  map[*directory.User]struct{}
 	order []*directory.User // of more, for making room

@@ -263,10 +263,12 @@ func (g *Gate) challenge(f *flow.Flow, m *sip.Message, realm string, served, sta
 	var mem [digest.NonceLen]byte
 	nonce := g.nonces.Append(mem[:0], g.now(), salt)
 	algorithms := g.settings.Load().offered(m.Header(sip.HUserAgent))
-	e.Headers = make([]sip.Header, len(algorithms))
-	for i, a := range algorithms {
+	if served && !stale {
+		e.Headers = g.lyncSchemes(m)
+	}
+	for _, a := range algorithms {
 		var buf [256]byte
-		e.Headers[i] = sip.Header{Name: name, Value: string(digest.AppendChallenge(buf[:0], a, realm, nonce, stale))}
+		e.Headers = append(e.Headers, sip.Header{Name: name, Value: string(digest.AppendChallenge(buf[:0], a, realm, nonce, stale))})
 	}
 	return e
 }

@@ -26,6 +26,7 @@ import (
 	"parley/internal/flow"
 	"parley/internal/sip"
 	"parley/internal/sip/digest"
+	"parley/internal/sip/sigauth"
 	"parley/internal/stack"
 	"parley/internal/uc"
 )
@@ -84,6 +85,7 @@ type Gate struct {
 	salt     atomic.Uint64
 	settings atomic.Pointer[settings]
 	limits   atomic.Pointer[Limits]
+	signing  atomic.Pointer[sigauth.Server]
 	counts   Counters
 }
 
@@ -165,6 +167,9 @@ func (g *Gate) Admit(tx *stack.ServerTxn) error {
 		return nil // has no answer, and goes nowhere but along a route of ours
 	}
 	dialog := m.ToTag() != nil && g.cfg.InDialog != nil && g.cfg.InDialog(tx)
+	if decided, err := g.signed(tx, dialog); decided {
+		return err
+	}
 	if dialog && !begins(m.Method()) {
 		// Whoever holds a signed route was let in when the dialog began. Who
 		// sends is known only as far as the connection says.
@@ -245,6 +250,7 @@ type Counters struct {
 	Impostors    atomic.Uint64 // user spoke as somebody else
 	Relays       atomic.Uint64 // stranger wanted to reach a foreign domain
 	Throttled    atomic.Uint64 // stranger asked too often
+	Forged       atomic.Uint64 // message of a client that signs was not signed by it
 	Certificates atomic.Uint64 // certificate of no server of ours
 }
 

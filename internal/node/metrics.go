@@ -62,7 +62,7 @@ func (n *Node) registerMetrics() {
 		"wrong_password": &n.gate.Counters().Failed, "too_many_wrong_passwords": &n.gate.Counters().Blocked,
 		"replay": &n.gate.Counters().Replayed, "impostor": &n.gate.Counters().Impostors,
 		"relay": &n.gate.Counters().Relays, "unknown_too_often": &n.gate.Counters().Throttled,
-		"certificate": &n.gate.Counters().Certificates,
+		"certificate": &n.gate.Counters().Certificates, "not_signed": &n.gate.Counters().Forged,
 	})
 	byReason("parley_dropped_total", "Messages and connections dropped, by reason.", map[string]*atomic.Uint64{
 		"malformed": &f.ParseErrors, "datagram_not_sent": &f.SendDropped, "slow_peer": &f.ClosedSlow, "idle": &f.ClosedIdle,

@@ -120,6 +120,9 @@ func (n *Node) applyConfig(f *config.File) {
 		if err := n.gate.Reload(auth(f).settings()); err != nil {
 			n.log.Error("the gate keeps its settings", obs.Err(err))
 		}
+		if err := n.setSigning(auth(f)); err != nil {
+			n.log.Error("the gate keeps its authentication schemes", obs.Err(err))
+		}
 	}
 }
 

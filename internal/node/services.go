@@ -225,6 +225,7 @@ func (n *Node) host(spec *service.Spec) service.Host {
 	}
 	if spec.Needs.Has(service.NeedSIP) {
 		h.SIP, h.Proxy, h.Bindings, h.GRUU = n.stack, n.proxy, n.bindings, n.gruu
+		h.Events = n.eventPackages
 	}
 	if spec.Needs.Has(service.NeedStore) {
 		h.Store = n.store

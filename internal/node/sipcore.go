@@ -46,6 +46,7 @@ func (n *Node) buildSIP(ctx context.Context) error {
 		Log:       n.log,
 		Open:      func(f *flow.Flow) error { return n.gate.Opened(f) },
 		Admit:     func(tx *stack.ServerTxn) error { return n.gate.Admit(tx) },
+		Screen:    func(f *flow.Flow, m *sip.Message) bool { return n.gate.Screen(f, m) },
 		Route:     n.route,
 		Responded: n.responded,
 		HostPort:  n.hostPort,
@@ -72,10 +73,14 @@ func (n *Node) buildSIP(ctx context.Context) error {
 			_, ok := n.staticRoute(string(host), true)
 			return ok
 		},
-		Limits: n.gateLimits(),
-		Now:    n.now,
+		Limits:   n.gateLimits(),
+		Settings: auth(n.file.Load()).settings(),
+		Now:      n.now,
 	})
 	if err != nil {
+		return err
+	}
+	if err := n.setSigning(auth(n.file.Load())); err != nil {
 		return err
 	}
 	n.router = route.New(route.Config{

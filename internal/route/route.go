@@ -257,7 +257,8 @@ func (r *Router) known(m *sip.Message, u *sip.URI, user *directory.User, ok bool
 		}
 		return refuse(m, &sip.Error{Code: 404})
 	}
-	if h, found := r.handler(m); found && !(u.IsGRUU() && m.Method() == sip.MESSAGE) {
+	endpoint, lync := binding.EndpointOf(u)
+	if h, found := r.handler(m); found && !((u.IsGRUU() || lync) && m.Method() == sip.MESSAGE) {
 		return Service{h} // a message to one endpoint goes there or nowhere
 	}
 	if m.Method() == sip.PUBLISH {
@@ -266,6 +267,8 @@ func (r *Router) known(m *sip.Message, u *sip.URI, user *directory.User, ok bool
 	set := r.cfg.Bindings.Of(user.AOR)
 	if gr := u.GRUU(); len(gr) > 0 {
 		set = instance(set, string(gr))
+	} else if lync {
+		set = endpointOf(set, endpoint)
 	}
 	return r.endpoints(m, u, user.AOR, set)
 }
@@ -274,6 +277,17 @@ func instance(set []*binding.Binding, id string) []*binding.Binding {
 	var of []*binding.Binding
 	for _, b := range set {
 		if b.Instance == id {
+			of = append(of, b)
+		}
+	}
+	return of
+}
+
+// endpointOf is instance for the names of [MS-SIPRE].
+func endpointOf(set []*binding.Binding, id string) []*binding.Binding {
+	var of []*binding.Binding
+	for _, b := range set {
+		if have, ok := binding.EndpointID(b.Instance); ok && have == id {
 			of = append(of, b)
 		}
 	}

@@ -28,6 +28,10 @@ type Config struct {
 	// It is not asked for CANCEL, nor for ACKs and repetitions that belong to a transaction. Nil admits all.
 	Admit func(tx *ServerTxn) error
 
+	// Screen decides in the reader whether a response, an ACK or a CANCEL is taken, none of which Admit sees: false
+	// makes it vanish. Nil takes all.
+	Screen func(f *flow.Flow, m *sip.Message) bool
+
 	// Route serves a request. It runs in the reader; see the package comment.
 	Route func(tx *ServerTxn)
 
@@ -206,6 +210,10 @@ func (s *Stack) Closed(f *flow.Flow, err error) {
 
 // Message implements flow.Handler.
 func (s *Stack) Message(f *flow.Flow, m *sip.Message) {
+	if s.cfg.Screen != nil && (!m.IsRequest() || m.Method() == sip.ACK || m.Method() == sip.CANCEL) && !s.cfg.Screen(f, m) {
+		s.stats.stray.Add(1)
+		return
+	}
 	if m.IsRequest() {
 		s.request(f, m)
 	} else {

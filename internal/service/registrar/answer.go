@@ -16,10 +16,11 @@ import (
 // extensions in use add.
 func (r *Registrar) answer(tx *stack.ServerTxn, m *sip.Message, req *Request, set []*binding.Binding, now binding.Time) error {
 	s := r.settings.get()
-	var fields [8]sip.Header
+	var fields [12]sip.Header
 	h := append(fields[:0], sip.Header{Name: "Date", Value: r.date.at(now)})
+	lync := lyncClient(m)
 	if len(set) > 0 {
-		h = append(h, sip.Header{Name: "Contact", Value: r.contacts(set, now, m.HasToken(sip.HSupported, "gruu"))})
+		h = append(h, sip.Header{Name: "Contact", Value: r.contacts(set, now, m.HasToken(sip.HSupported, "gruu"), lync)})
 	}
 	if req.Outbound && uses(set, req) {
 		h = append(h, sip.Header{Name: "Require", Value: "outbound"}) // RFC 5626 section 6
@@ -33,7 +34,11 @@ func (r *Registrar) answer(tx *stack.ServerTxn, m *sip.Message, req *Request, se
 	if s.serviceRoute != "" {
 		h = append(h, sip.Header{Name: "Service-Route", Value: s.serviceRoute})
 	}
-	h = append(h, sip.Header{Name: "Supported", Value: "path, outbound, gruu"})
+	if lync {
+		h = r.lyncAnswer(h, req, set, now)
+	} else {
+		h = append(h, sip.Header{Name: "Supported", Value: "path, outbound, gruu"})
+	}
 	return tx.Respond(200, "", h...)
 }
 
@@ -48,7 +53,7 @@ func uses(set []*binding.Binding, req *Request) bool {
 }
 
 // contacts lists all bindings (RFC 3261 10.3 step 8).
-func (r *Registrar) contacts(set []*binding.Binding, now binding.Time, gruu bool) string {
+func (r *Registrar) contacts(set []*binding.Binding, now binding.Time, gruu, lync bool) string {
 	var buf [1024]byte
 	out := buf[:0]
 	for i, b := range set {
@@ -67,6 +72,15 @@ func (r *Registrar) contacts(set []*binding.Binding, now binding.Time, gruu bool
 			out = binding.AppendPublic(out, b.AOR, b.Instance)
 			out = append(out, `";temp-gruu="`...)
 			out = append(r.gruu.AppendTemp(out, b), '"')
+		}
+		if lync {
+			before := len(out)
+			var ok bool
+			if out, ok = binding.AppendEndpoint(append(out, `;gruu="`...), b.AOR, b.Instance); ok {
+				out = append(out, '"')
+			} else {
+				out = out[:before]
+			}
 		}
 	}
 	return string(out)

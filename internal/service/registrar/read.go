@@ -158,6 +158,8 @@ func readContact(raw []byte, c *Contact, buf []byte) ([]byte, *sip.Error) {
 		switch {
 		case is(name, "expires"), is(name, "q"), is(name, "pub-gruu"), is(name, "temp-gruu"):
 			continue
+		case is(name, "gruu"), is(name, "proxy"): // [MS-SIPRE]: the registrar's own; for the first hop, which we are
+			continue
 		}
 		buf = append(append(buf, ';'), name...)
 		if len(value) > 0 {

@@ -175,6 +175,9 @@ func (r *Registrar) register(tx *stack.ServerTxn) error {
 	sc := r.scratch.Get().(*scratch)
 	defer r.scratch.Put(sc)
 	req, refusal := sc.read(m, user.AOR, tx.Flow())
+	if refusal == nil && lyncClient(m) {
+		refusal = sc.readLync(m)
+	}
 	if refusal != nil {
 		return refusal
 	}

@@ -1,6 +1,7 @@
 package sigauth
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"math/rand/v2"
@@ -35,6 +36,7 @@ type Association struct {
 	AOR      uc.AOR    // the user who signed in
 	EPID     string    // which of his devices, empty when it did not say
 	Opaque   string    // its name in header fields
+	Owner    any       // whatever the owner of the session keeps here; it is set once, right after Step or Verify
 	Expires  time.Time // afterwards the client has to begin anew
 	version  int
 	realm    []byte
@@ -111,13 +113,31 @@ func (a *Association) AppendSigned(dst []byte, m *sip.Message) []byte {
 	if cap(s.text) > maxText {
 		s.text = nil
 	}
-	head := m.Head()
-	head = head[:len(head)-len("\r\n")]
-	dst = append(dst, head...)
+	dst = appendHead(dst, m)
 	dst = append(dst, "Authentication-Info: "...)
 	dst = p.AppendInfo(dst)
 	dst = append(dst, "\r\n\r\n"...)
 	return append(dst, m.Body()...)
+}
+
+// appendHead appends start line and fields of m, without what was signed for or by somebody else: the client reads
+// the first field of these it finds.
+func appendHead(dst []byte, m *sip.Message) []byte {
+	head := m.Head()
+	head = head[:len(head)-len("\r\n")]
+	if !m.Has(sip.HAuthorization) && !m.Has(sip.HProxyAuthorization) && !m.Has(sip.HAuthenticationInfo) && !m.Has(sip.HProxyAuthenticationInfo) {
+		return append(dst, head...)
+	}
+	start := bytes.IndexByte(head, '\n') + 1
+	dst = append(dst, head[:start]...)
+	for i := range m.Len() {
+		switch f := m.Field(i); f.ID {
+		case sip.HAuthorization, sip.HProxyAuthorization, sip.HAuthenticationInfo, sip.HProxyAuthenticationInfo:
+		default:
+			dst = append(dst, f.Line...)
+		}
+	}
+	return dst
 }
 
 func appendHex32(dst []byte, v uint32) []byte {

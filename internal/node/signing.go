@@ -1,0 +1,50 @@
+package node
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"parley/internal/gate"
+	"parley/internal/sip/sigauth"
+	"parley/internal/sip/sigauth/krb"
+	"parley/internal/uc"
+)
+
+// setSigning tells the gate by which schemes Lync-protocol clients may sign in.
+func (n *Node) setSigning(a *Auth) error {
+	cfg := sigauth.Config{Host: n.fqdn()}
+	if a.NTLM {
+		cfg.FindNTLM = func(user, domain string) (sigauth.Account, bool) {
+			return gate.Owner(user, domain, n.dir.Domains(), n.dir.NTHash)
+		}
+	}
+	if a.Keytab != "" {
+		path := a.Keytab
+		if !filepath.IsAbs(path) {
+			path = filepath.Join(n.opt.DataDir, path)
+		}
+		keys, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("auth.keytab: %w", err)
+		}
+		acceptor, err := krb.New(n.fqdn(), keys)
+		if err != nil {
+			return fmt.Errorf("auth.keytab: %s: %w", path, err)
+		}
+		cfg.Kerberos = acceptor
+		cfg.FindKerberos = func(user, realm string) (uc.AOR, bool) {
+			return gate.Principal(user, realm, n.dir.Domains(), n.dir.Lookup)
+		}
+	}
+	if cfg.FindNTLM == nil && cfg.Kerberos == nil {
+		n.gate.SetSigning(nil)
+		return nil
+	}
+	srv, err := sigauth.NewServer(cfg)
+	if err != nil {
+		return err
+	}
+	n.gate.SetSigning(srv)
+	return nil
+}
