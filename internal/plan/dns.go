@@ -3,6 +3,7 @@ package plan
 import (
 	"net/netip"
 	"slices"
+	"strings"
 
 	"parley/internal/topology"
 )
@@ -311,4 +312,60 @@ func (p *Plan) dns() *Document {
 		d.add(r.View, r.Type, r.Name, r.Value, port, r.Need, r.Note)
 	}
 	return d
+}
+
+// Views lists the two sets of name servers: those inside, which know the perimeter too, and those outside.
+func Views() []string { return []string{"internal", "external"} }
+
+// Zone is the records of one DNS zone in one view.
+type Zone struct {
+	Name    string
+	Records []Record
+}
+
+// Relative is a name as written inside the zone: "@" for the zone itself.
+func (z Zone) Relative(name string) string {
+	if name == z.Name {
+		return "@"
+	}
+	return strings.TrimSuffix(name, "."+z.Name)
+}
+
+// Zones splits the records of a view into zones: one for each SIP domain, and for each other domain in which a
+// server has its name.
+func (p *Plan) Zones(view string) []Zone {
+	domains := p.Topology.Domains()
+	zoneOf := func(name string) string {
+		best := ""
+		for _, d := range domains {
+			if (name == string(d) || strings.HasSuffix(name, "."+string(d))) && len(d) > len(best) {
+				best = string(d)
+			}
+		}
+		if best == "" {
+			// Not ours by name: the domain above the host.
+			_, best, _ = strings.Cut(name, ".")
+		}
+		return best
+	}
+	index := map[string]int{}
+	var out []Zone
+	for _, r := range p.Records() {
+		if (view == "external") != (r.View == topology.External) {
+			continue
+		}
+		name := zoneOf(r.Name)
+		i, ok := index[name]
+		if !ok {
+			i = len(out)
+			index[name] = i
+			out = append(out, Zone{Name: name})
+		}
+		if !slices.ContainsFunc(out[i].Records, func(o Record) bool {
+			return o.Type == r.Type && o.Name == r.Name && o.Value == r.Value && o.Port == r.Port
+		}) {
+			out[i].Records = append(out[i].Records, r)
+		}
+	}
+	return out
 }

@@ -68,7 +68,7 @@ func (d *Document) Groups() []Group {
 
 // Kinds lists the documents that there are, in the order of help.
 func Kinds() []string {
-	return []string{"ports", "firewall", "lb", "ipsec", "dns", "certs", "qos", "capacity"}
+	return []string{"ports", "firewall", "lb", "proxy", "ipsec", "dns", "certs", "qos", "capacity"}
 }
 
 // Document is the document of a kind, or an error that lists the kinds.
@@ -81,6 +81,8 @@ func (p *Plan) Document(kind string) (*Document, error) {
 		d = p.firewall()
 	case "lb":
 		d = p.lb()
+	case "proxy":
+		d = p.proxy()
 	case "ipsec":
 		d = p.ipsec()
 	case "dns":

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -89,7 +90,10 @@ func (r *resolver) webVirtuals(p *topology.Pool) []Virtual {
 		v := r.virtualOn(p, w.name, row, webAddresses(p), 5061)
 		v.Port, v.Persistence = w.port, w.persistence
 		if w.name == "external web" {
-			v.Note = "Keep the host name of the request; balance each request of a connection by itself."
+			// The table has 443 and 80 here. On the address of the internal services these are taken, so external
+			// ones are where reverse proxies send to.
+			v.Port = v.NodePort
+			v.Note = fmt.Sprintf("Listens on %d when it has an address of its own. Keep the host name of the request; balance each request of a connection by itself.", w.port)
 		}
 		out = append(out, v)
 	}
@@ -154,11 +158,7 @@ func (p *Plan) lb() *Document {
 			members = append(members, Party{Hosts: []Host{h}}.Addresses())
 		}
 		virtual := Party{Hosts: []Host{{"not set", v.Addresses}}}.Addresses()
-		transport := "tcp"
-		if v.Row == porttable.CliTurn3478 {
-			transport = "udp"
-		}
-		d.add(v.Pool, v.Name, virtual, v.Port, v.NodePort, transport, strings.Join(members, ", "), v.Health, v.Persistence, v.Row, v.Note)
+		d.add(v.Pool, v.Name, virtual, v.Port, v.NodePort, v.Transport(), strings.Join(members, ", "), v.Health, v.Persistence, v.Row, v.Note)
 	}
 	for i := range p.Topology.Topology().Pools {
 		pool := &p.Topology.Topology().Pools[i]
@@ -182,7 +182,7 @@ func (p *Plan) ipsec() *Document {
 	}
 	for _, x := range p.Exceptions() {
 		for _, t := range x.Transports {
-			d.add(x.Rule, x.Row, x.From.Name, x.From.Addresses(), x.SourcePorts, x.To.Name, x.To.Addresses(), "any", t, "do not authenticate")
+			d.add(x.Rule, x.Row, x.From.Name, x.From.Addresses(), x.SourceText(), x.To.Name, x.To.Addresses(), "any", t, "do not authenticate")
 		}
 	}
 	return d
@@ -192,8 +192,72 @@ func (p *Plan) ipsec() *Document {
 type Exception struct {
 	Row, Rule   string
 	From, To    Party
-	SourcePorts string // "any", or the media range of clients
+	SourcePorts []Range // media ranges of clients; none means any
 	Transports  []string
+}
+
+// SourceText prints the source ports for people.
+func (x Exception) SourceText() string {
+	if len(x.SourcePorts) == 0 {
+		return "any"
+	}
+	var parts []string
+	for _, r := range x.SourcePorts {
+		parts = append(parts, r.String())
+	}
+	return strings.Join(parts, ", ")
+}
+
+// self is the end that the exception is for.
+func (x Exception) self() Party {
+	if x.From.Name == "any" {
+		return x.To
+	}
+	return x.From
+}
+
+// Local lists the addresses of the machines that the exception is for, as seen by themselves.
+func (x Exception) Local() []netip.Prefix {
+	p := x.self()
+	out := slices.Clone(p.Networks)
+	for _, h := range p.Hosts {
+		for _, a := range h.Addresses {
+			out = append(out, netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()))
+		}
+	}
+	return normal(out)
+}
+
+// LocalPorts lists the ports of those machines that are exempt; the zero Range is any.
+func (x Exception) LocalPorts() []Range {
+	if len(x.SourcePorts) == 0 {
+		return []Range{{}}
+	}
+	return x.SourcePorts
+}
+
+// ExceptionGroup is the exceptions of one pool, of a host outside the product, or of the clients of a zone.
+type ExceptionGroup struct {
+	Where      string
+	File       string // name for a file without its ending
+	Exceptions []Exception
+}
+
+// ExceptionsByPlace groups exceptions by the machines that they are for.
+func ExceptionsByPlace(all []Exception) []ExceptionGroup {
+	index := map[string]int{}
+	var out []ExceptionGroup
+	for _, x := range all {
+		where := strings.TrimSuffix(x.self().Name, " a/v") // the outer side of an Edge is the same machines
+		i, ok := index[where]
+		if !ok {
+			i = len(out)
+			index[where] = i
+			out = append(out, ExceptionGroup{Where: where, File: fileName("ipsec-" + where)})
+		}
+		out[i].Exceptions = append(out[i].Exceptions, x)
+	}
+	return out
 }
 
 // Exceptions lists the exceptions that the topology needs, in table order.
@@ -203,7 +267,7 @@ func (p *Plan) Exceptions() []Exception {
 	var out []Exception
 	for _, row := range porttable.InTable(porttable.IPsec) {
 		for _, self := range r.exempt(row.ID) {
-			x := Exception{Row: row.ID, Rule: row.ServiceText, From: any, To: self, SourcePorts: "any", Transports: row.Transports.List()}
+			x := Exception{Row: row.ID, Rule: row.ServiceText, From: any, To: self, Transports: row.Transports.List()}
 			switch {
 			case row.ID == porttable.IpsecClients:
 				x.From, x.To, x.SourcePorts = self, any, r.clientSource(self)
@@ -254,13 +318,24 @@ func (r *resolver) exempt(row string) []Party {
 	return nil
 }
 
-// clientSource is the range of all media of the clients in a zone.
-func (r *resolver) clientSource(c Party) string {
-	var parts []string
+// clientSource is the ranges of all media of the clients in a zone.
+func (r *resolver) clientSource(c Party) []Range {
+	var out []Range
 	for _, m := range r.clientMedia(c) {
-		if s := m.ports.String(); !slices.Contains(parts, s) {
-			parts = append(parts, s)
+		if !slices.Contains(out, m.ports) {
+			out = append(out, m.ports)
 		}
 	}
-	return strings.Join(parts, ", ")
+	return out
 }
+
+// Transport is "tcp", or "udp" for the media relay.
+func (v Virtual) Transport() string {
+	if v.Row == porttable.CliTurn3478 {
+		return "udp"
+	}
+	return "tcp"
+}
+
+// KeepSource reports whether members must see the address of the client: those of an Edge pool must.
+func (v Virtual) KeepSource() bool { return strings.HasPrefix(v.Name, "edge") }

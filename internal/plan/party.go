@@ -49,7 +49,7 @@ func (r *resolver) pool(p *topology.Pool) Party {
 func (r *resolver) machine(name topology.FQDN, role string) Party {
 	m, ok := r.s.Machine(name)
 	if !ok {
-		return Party{Name: string(name), Role: role, Kind: topology.Internal, Zone: string(topology.Internal)}
+		return Party{Name: string(name), Role: role, Hosts: []Host{{Name: string(name)}}, Kind: topology.Internal, Zone: string(topology.Internal)}
 	}
 	kind := topology.Internal
 	if m.Has(topology.RoleReverseProxy) {

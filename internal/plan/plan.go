@@ -20,7 +20,11 @@ import (
 type Plan struct {
 	Topology *topology.Snapshot
 	Flows    []Flow
+
+	split []*flowSides // of the flow at the same place, nil when a machine has no address
 }
+
+type flowSides struct{ from, to []side }
 
 // Flow is one allowed conversation: who opens it, to whom, on which ports.
 type Flow struct {
@@ -145,7 +149,15 @@ func Resolve(s *topology.Snapshot) *Plan {
 	r.edges()
 	r.proxies()
 	r.clients()
-	return &Plan{Topology: s, Flows: r.flows}
+	p := &Plan{Topology: s, Flows: r.flows, split: make([]*flowSides, len(r.flows))}
+	for i, f := range p.Flows {
+		from, ok := p.sides(f.From)
+		to, ok2 := p.sides(f.To)
+		if ok && ok2 {
+			p.split[i] = &flowSides{from, to}
+		}
+	}
+	return p
 }
 
 // Rows lists the ids that the flows of the plan come from, without repeating one.

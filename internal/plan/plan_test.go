@@ -299,6 +299,11 @@ func FuzzResolve(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
+		p.Routers()
+		p.HostFirewalls()
+		for _, view := range Views() {
+			p.Zones(view)
+		}
 	})
 }
 

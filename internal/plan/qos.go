@@ -83,3 +83,23 @@ func (p *Plan) qos() *Document {
 	}
 	return d
 }
+
+// MarkGroup is the marks of one pool, or of the clients of one zone.
+type MarkGroup struct {
+	Where string
+	File  string // name for a file without its ending
+	Marks []Mark
+}
+
+// MarksByPlace groups marks by whose packets they concern, in their order.
+func MarksByPlace(marks []Mark) []MarkGroup {
+	var out []MarkGroup
+	for _, m := range marks {
+		if len(out) == 0 || out[len(out)-1].Where != m.Where {
+			out = append(out, MarkGroup{Where: m.Where, File: fileName("qos-" + m.Where)})
+		}
+		last := &out[len(out)-1]
+		last.Marks = append(last.Marks, m)
+	}
+	return out
+}

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"net/netip"
+
 	"parley/internal/porttable"
 	"parley/internal/topology"
 )
@@ -326,7 +328,10 @@ func (r *resolver) trusted() {
 	}
 	for _, route := range r.t.StaticRoutes {
 		to, ok := r.s.Machine(topology.FQDN(route.Destination))
-		hop := Party{Name: route.Destination, Role: "next hop", Kind: topology.Internal, Zone: string(topology.Internal)}
+		hop := Party{Name: route.Destination, Role: "next hop", Hosts: []Host{{Name: route.Destination}}, Kind: topology.Internal, Zone: string(topology.Internal)}
+		if a, err := netip.ParseAddr(route.Destination); err == nil {
+			hop.Hosts[0].Addresses = []netip.Addr{a}
+		}
 		if ok {
 			hop = r.machine(to.FQDN, "next hop")
 		}
