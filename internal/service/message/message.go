@@ -156,10 +156,11 @@ func (s *Service) joinPool() error {
 	return nil
 }
 
-// Drain waits until everything that was accepted for storage is on disk.
-func (s *Service) Drain(ctx context.Context) error { return nil }
+// Drain has nothing to refuse: a message takes as long as its endpoints do.
+func (s *Service) Drain(context.Context) error { return nil }
 
-// Stop ends deliveries; what is not delivered stays stored.
+// Stop finishes what is being stored, so that it is answered, and ends
+// deliveries; what is not delivered stays stored.
 func (s *Service) Stop(ctx context.Context) error {
 	for _, fn := range s.undo {
 		fn()
