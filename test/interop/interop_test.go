@@ -15,11 +15,12 @@ import (
 
 	"parley/test/baresip"
 	"parley/test/kamailio"
+	"parley/test/lyncprobe"
 	"parley/test/parleytest"
 	"parley/test/phone"
 )
 
-func TestMain(m *testing.M) { parleytest.Main(m) }
+func TestMain(m *testing.M) { parleytest.Main(m, lyncprobe.CleanUp) }
 
 const domain = "example.test"
 

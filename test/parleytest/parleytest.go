@@ -17,10 +17,14 @@ import (
 // Password is every sample user's password.
 const Password = "correct-horse-battery"
 
-// Main runs the tests of a package that starts servers, and removes the binary afterwards.
-func Main(m *testing.M) {
+// Main runs the tests of a package that starts servers, and removes the binary afterwards, and whatever else
+// cleanUp removes.
+func Main(m *testing.M, cleanUp ...func()) {
 	code := m.Run()
 	server.CleanUp()
+	for _, f := range cleanUp {
+		f()
+	}
 	os.Exit(code)
 }
 
