@@ -1,22 +1,21 @@
-package kamailio
+package kamailio_test
 
 import (
 	"context"
-	"os/exec"
 	"testing"
 	"time"
 
+	"parley/test/kamailio"
+	"parley/test/parleytest"
 	"parley/test/phone"
 )
 
 func TestRegisterChecksThePassword(t *testing.T) {
-	if _, err := exec.LookPath("kamailio"); err != nil {
-		t.Skip("kamailio is not installed")
-	}
+	parleytest.Need(t, "kamailio")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	alice := phone.Account{User: "alice", Password: "wonder", Domain: "example.test"}
-	s, err := Start(ctx, Options{Domain: "example.test", Dir: t.TempDir(), Users: []phone.Account{alice}, SharedMiB: 64})
+	s, err := kamailio.Start(ctx, kamailio.Options{Domain: "example.test", Dir: t.TempDir(), Users: []phone.Account{alice}, SharedMiB: 64})
 	if err != nil {
 		t.Fatal(err)
 	}

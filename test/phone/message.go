@@ -30,6 +30,17 @@ func (m *Message) Get(name string) string {
 	return ""
 }
 
+// Set replaces the value of the first line of a header, or adds one.
+func (m *Message) Set(name, value string) {
+	for i, h := range m.Headers {
+		if strings.EqualFold(h.Name, name) {
+			m.Headers[i].Value = value
+			return
+		}
+	}
+	m.Headers = append(m.Headers, Header{name, value})
+}
+
 // All returns the values of every line of a header, in order.
 func (m *Message) All(name string) []string {
 	var vs []string

@@ -207,7 +207,7 @@ func (p *Phone) Do(ctx context.Context, m *Message) (*Message, error) {
 		return got, err
 	}
 	if method == "INVITE" {
-		if err := p.Send(ackOf(m, got)); err != nil {
+		if err := p.Send(AckOf(m, got)); err != nil {
 			return nil, err
 		}
 	}
@@ -226,8 +226,8 @@ func (p *Phone) Do(ctx context.Context, m *Message) (*Message, error) {
 	return p.Final(ctx, again)
 }
 
-// ackOf is the ACK to a refusal of the INVITE m: same branch, To of the response (RFC 3261 17.1.1.3).
-func ackOf(m, response *Message) *Message {
+// AckOf is the ACK to a refusal of the INVITE m: same branch, To of the response (RFC 3261 17.1.1.3).
+func AckOf(m, response *Message) *Message {
 	_, uri, _ := strings.Cut(m.Start, " ")
 	ack := &Message{Start: "ACK " + uri}
 	for _, h := range m.Headers {

@@ -27,6 +27,8 @@ type Load struct {
 	Dir     string
 	// NoRetransmit makes a lost datagram a failed call, for the search of the highest rate.
 	NoRetransmit bool
+	// Lossy says that datagrams are lost on purpose, so that an ACK may never arrive.
+	Lossy bool
 }
 
 // Run does n units of kind at rate a second: Open, Work and Close.
@@ -118,6 +120,9 @@ func (s *Session) pair(ctx context.Context, kind string) error {
 		s.client.Rows = append(s.client.Rows, []string{from.User, authentication(from), to.User})
 	}
 	answering := l.run(kind + "_uas")
+	if l.Lossy && kind == "call" {
+		answering = l.run("call_uas_lossy")
+	}
 	if l.Transport == "udp" {
 		var err error
 		if answering.Local, err = SignIn(ctx, loopback, l.Server.String(), l.Callees); err != nil {

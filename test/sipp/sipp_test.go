@@ -4,12 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"net/netip"
-	"os"
-	"os/exec"
 	"testing"
 	"time"
 
 	"parley/test/kamailio"
+	"parley/test/parleytest"
 	"parley/test/phone"
 	"parley/test/sipp"
 )
@@ -18,14 +17,7 @@ var transports = []string{"udp", "tcp", "tls"}
 
 // The scenarios prove themselves on a server that is known to be good.
 func TestScenariosOnAKnownGoodServer(t *testing.T) {
-	for _, tool := range []string{"sipp", "kamailio"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("PARLEY_CI") == "1" {
-				t.Fatal(err)
-			}
-			t.Skip(err)
-		}
-	}
+	parleytest.Need(t, "sipp", "kamailio")
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	accounts := func(prefix string, n int) []phone.Account { return sipp.Accounts(prefix, n, "example.test", "secret") }
