@@ -10,6 +10,12 @@
 // The state machine of one subscription is event.Subscription; here it is
 // driven: under the lock of the notifier it takes a step, and what follows from
 // it is done after the lock was released.
+//
+// Subscribers that offer the extensions of [MS-SIP] 3.3 to 3.6 get them, whatever
+// the package: the first document in the answer to the SUBSCRIBE
+// (ms-piggyback-first-notify), BENOTIFY in place of NOTIFY, which nobody answers
+// (ms-benotify), and notifications that renew the subscription
+// (com.microsoft.autoextend).
 package notify
 
 import (
@@ -41,13 +47,15 @@ type Config struct {
 	// Document returns what a subscriber is told: a media type and a body, or
 	// nothing. changed are the resources that changed since he was told last,
 	// nil when he gets everything. It is called without locks held, never
-	// twice at the same time for one subscription.
+	// twice at the same time for one subscription. When it returns nothing for
+	// mere changes, nothing is sent.
 	Document func(s *Subscription, n event.Notice, changed []string) (ctype string, body []byte)
 	// Ended is called when a subscription is over. It may be nil.
 	Ended func(s *Subscription)
 }
 
-// Subscription is one subscriber's subscription. The fields do not change.
+// Subscription is one subscriber's subscription. The fields do not change, but for
+// Resources in Change.
 type Subscription struct {
 	Resources []string    // what it watches, as the service names it
 	Watcher   uc.Identity // who watches
@@ -61,6 +69,7 @@ type Subscription struct {
 	flow    *flow.Flow
 	route   stack.Destination
 	changed map[string]bool
+	ms      extensions
 	event   string // value of the Event field
 	require []sip.Header
 	unhook  func() bool
@@ -216,14 +225,30 @@ func (n *Notifier) send(s *Subscription, e event.Effects) {
 	if e.Notify != event.Blank {
 		ctype, body = n.cfg.Document(s, e.Notify, changed)
 	}
+	if e.Notify == event.Changes && ctype == "" && !e.Done {
+		n.step(s, event.Input{Kind: event.Answered, Code: 200})
+		return
+	}
 	var b sip.Builder
 	b.Reset(make([]byte, 0, 1024+len(body)))
+	method := "NOTIFY"
+	if s.ms.has(benotify) {
+		method = "BENOTIFY"
+	}
 	n.mu.Lock()
-	s.dialog.Request(&b, "NOTIFY")
-	dst := s.route
-	dst.Within = s.flow // behind the answer to the SUBSCRIBE, if that is what led here
+	s.dialog.Request(&b, method)
+	dst, f := s.route, s.flow
+	dst.Within = f // behind the answer to the SUBSCRIBE, if that is what led here
 	n.mu.Unlock()
-	b.Header("Contact", n.contact(s.flow)).Header("Event", s.event).Header("Subscription-State", e.State).Headers(s.require...)
+	b.Header("Contact", n.contact(f)).Header("Event", s.event).Header("Subscription-State", e.State).Headers(s.require...)
+	if s.ms.has(benotify) {
+		code := 200
+		if err := n.cfg.Stack.SendStateless(raw(b.Body(ctype, body)), sip.BENOTIFY, dst); err != nil {
+			code = 408
+		}
+		n.step(s, event.Input{Kind: event.Answered, Code: code})
+		return
+	}
 	n.cfg.Stack.Request(b.Body(ctype, body), dst, func(_ *stack.ClientTxn, m *sip.Message, err error) {
 		in := event.Input{Kind: event.Answered, Code: 408}
 		if err == nil {
@@ -261,13 +286,7 @@ func (n *Notifier) forget(s *Subscription) {
 	}
 	s.gone = true
 	delete(n.all, s.id)
-	for _, r := range s.Resources {
-		if set := n.resources[r]; len(set) <= 1 {
-			delete(n.resources, r)
-		} else {
-			delete(set, s)
-		}
-	}
+	n.watch(s, nil)
 	if w := s.Watcher.AOR; w != "" {
 		if n.watchers[w]--; n.watchers[w] <= 0 {
 			delete(n.watchers, w)

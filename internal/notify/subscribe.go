@@ -27,10 +27,26 @@ type Request struct {
 // Known reports whether a SUBSCRIBE belongs to a dialog: Refresh takes it.
 func Known(m *sip.Message) bool { return m.ToTag() != nil }
 
+// Holds reports whether a SUBSCRIBE belongs to a subscription that is here.
+func (n *Notifier) Holds(m *sip.Message) bool {
+	e, ok := event.Parse(m.Header(sip.HEvent))
+	if !ok {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.all[dialogID{dialog.IDOf(m), string(e.ID)}] != nil
+}
+
 // Refresh answers a SUBSCRIBE within a dialog: it renews the subscription, or
 // ends it with Expires: 0. One that is not known is answered with 481, which
 // makes the client begin anew (RFC 6665 section 4.1.2.2).
-func (n *Notifier) Refresh(tx *stack.ServerTxn) {
+func (n *Notifier) Refresh(tx *stack.ServerTxn) { n.Change(tx, nil) }
+
+// Change is Refresh for a SUBSCRIBE that also changes what is watched. change
+// returns the resources from now on; it runs under the lock of the notifier, so
+// it calls nothing of it.
+func (n *Notifier) Change(tx *stack.ServerTxn, change func(s *Subscription) []string) {
 	m := tx.Request()
 	e, ok := event.Parse(m.Header(sip.HEvent))
 	if !ok || string(e.Package) != n.cfg.Package {
@@ -54,6 +70,9 @@ func (n *Notifier) Refresh(tx *stack.ServerTxn) {
 		n.mu.Unlock()
 		tx.Fail(err)
 		return
+	}
+	if change != nil {
+		n.watch(s, change(s))
 	}
 	old, unhook := s.flow, s.unhook
 	moved := tx.Flow() != old
@@ -95,8 +114,9 @@ func (n *Notifier) subscribe(tx *stack.ServerTxn, r Request) error {
 	s := &Subscription{
 		Resources: r.Resources, Watcher: tx.Identity(), Accept: accept, List: r.List, Data: r.Data,
 		id: dialogID{d.ID, string(e.ID)}, machine: event.Subscription{Limits: n.cfg.Limits}, dialog: d,
-		flow: tx.Flow(), route: destination(tx), event: n.cfg.Package,
+		flow: tx.Flow(), route: destination(tx), event: n.cfg.Package, ms: offered(m),
 	}
+	s.machine.Autoextend = s.ms.has(autoextend)
 	if e.ID != nil {
 		s.event += ";id=" + string(e.ID)
 	}
@@ -130,16 +150,31 @@ func (n *Notifier) subscribe(tx *stack.ServerTxn, r Request) error {
 // add puts a subscription in. The lock is held.
 func (n *Notifier) add(s *Subscription) {
 	n.all[s.id] = s
+	to := s.Resources
+	s.Resources = nil
+	n.watch(s, to)
+	if w := s.Watcher.AOR; w != "" {
+		n.watchers[w]++
+	}
+	s.unhook = func() bool { return false }
+}
+
+// watch changes what a subscription is for. The lock is held.
+func (n *Notifier) watch(s *Subscription, to []string) {
 	for _, r := range s.Resources {
+		if set := n.resources[r]; len(set) <= 1 {
+			delete(n.resources, r)
+		} else {
+			delete(set, s)
+		}
+	}
+	s.Resources = to
+	for _, r := range to {
 		if n.resources[r] == nil {
 			n.resources[r] = map[*Subscription]struct{}{}
 		}
 		n.resources[r][s] = struct{}{}
 	}
-	if w := s.Watcher.AOR; w != "" {
-		n.watchers[w]++
-	}
-	s.unhook = func() bool { return false }
 }
 
 // hold keeps the flow of a subscription open and hears of its end.
@@ -165,6 +200,10 @@ func (n *Notifier) flowGone(s *Subscription, f *flow.Flow) {
 func (n *Notifier) answer(tx *stack.ServerTxn, s *Subscription, e event.Effects) {
 	switch e.Code {
 	case 200:
+		if s.ms != 0 {
+			n.answerExtended(tx, s, e)
+			return
+		}
 		h := []sip.Header{{Name: "Expires", Value: seconds(e.Expires)}, {Name: "Contact", Value: n.contact(tx.Flow())}}
 		tx.Respond(200, "", append(h, s.require...)...)
 	case 423:

@@ -43,6 +43,7 @@ type Dialog struct {
 	Caller       bool     // we sent the request that made the dialog
 	LocalURI     string   // From of our requests without its tag, with display name
 	RemoteURI    string   // To of our requests without its tag, with display name
+	RemoteEpid   string   // the peer's endpoint id, for To ([MS-SIPRE]); "" when it has none
 	RemoteTarget string   // request URI of our requests
 	RouteSet     []string // Route values of our requests, in order
 	LocalSeq     uint32   // CSeq of our last request
@@ -80,6 +81,7 @@ func NewUAS(req *sip.Message, localTag string) (*Dialog, error) {
 		ID:           ID{string(req.CallID()), localTag, tag(from)},
 		LocalURI:     untagged(to),
 		RemoteURI:    untagged(from),
+		RemoteEpid:   epid(from),
 		RemoteTarget: target,
 		RemoteSeq:    seq,
 		heard:        true,
@@ -118,6 +120,7 @@ func NewUAC(req, resp *sip.Message) (*Dialog, error) {
 		Caller:       true,
 		LocalURI:     untagged(from),
 		RemoteURI:    untagged(to),
+		RemoteEpid:   epid(to),
 		RemoteTarget: target,
 		RouteSet:     routes(resp, true),
 		LocalSeq:     seq,
@@ -144,6 +147,16 @@ func (d *Dialog) Terminate() { d.State = Terminated }
 func tag(n sip.NameAddr) string {
 	t, _ := n.Param("tag")
 	return string(t)
+}
+
+// epid returns the endpoint id of an address, "" when there is none or it is longer
+// than they are.
+func epid(n sip.NameAddr) string {
+	e, _ := n.Param("epid")
+	if len(e) > 64 {
+		return ""
+	}
+	return string(e)
 }
 
 // untagged returns an address as it came, without its header parameters.

@@ -113,6 +113,9 @@ func (d *Dialog) head(b *sip.Builder, method string, seq uint32) *sip.Builder {
 	if d.ID.Remote != "" {
 		to += ";tag=" + d.ID.Remote
 	}
+	if d.RemoteEpid != "" {
+		to += ";epid=" + d.RemoteEpid
+	}
 	b.Header("To", to)
 	b.Header("Call-ID", d.ID.CallID)
 	return b.CSeq(seq, method)

@@ -97,7 +97,11 @@ type Effects struct {
 // cannot overtake each other on UDP; what changes meanwhile goes into the next.
 type Subscription struct {
 	Limits Limits
+	// Autoextend has every NOTIFY renew the subscription for as long as it was
+	// granted ([MS-SIP] 3.6).
+	Autoextend bool
 
+	granted  time.Duration
 	state    State
 	until    time.Time
 	inFlight bool      // a NOTIFY awaits its answer
@@ -162,7 +166,7 @@ func (s *Subscription) subscribe(now time.Time, in Input) Effects {
 			s.state = Active
 		}
 	}
-	s.until = now.Add(d)
+	s.until, s.granted = now.Add(d), d
 	if d == 0 {
 		// A fetch or the end; either way one last NOTIFY, with the state if he may see it (section 4.4.3).
 		e := s.end(Timeout, 0)
@@ -189,6 +193,9 @@ func (s *Subscription) notify(now time.Time, what Notice) Effects {
 		return Effects{WakeAt: s.wake()}
 	}
 	s.inFlight, s.due = true, NoNotify
+	if s.Autoextend {
+		s.until = now.Add(s.granted)
+	}
 	s.earliest = now.Add(s.Limits.Interval)
 	if s.state == Pending {
 		what = Blank

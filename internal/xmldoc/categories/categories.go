@@ -63,9 +63,13 @@ func (c *Category) AppendFor(dst []byte) []byte {
 	return c.tail(dst)
 }
 
-// Append prints c for its owner.
+// Append prints c for its owner. One of version 0 without a body says that nothing
+// of that name is published; it names no container, which is what clients look at.
 func (c *Category) Append(dst []byte) []byte {
 	dst = c.head(dst)
+	if c.Version == 0 && len(c.Body) == 0 {
+		return c.tail(dst)
+	}
 	dst = xmldoc.AppendAttr(dst, "container", utoa(c.Container))
 	dst = xmldoc.AppendAttr(dst, "version", utoa(c.Version))
 	dst = xmldoc.AppendAttr(dst, "expireType", string(c.ExpireType))

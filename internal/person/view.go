@@ -1,0 +1,182 @@
+package person
+
+import (
+	"maps"
+	"slices"
+
+	"parley/internal/xmldoc"
+	"parley/internal/xmldoc/categories"
+	"parley/internal/xmldoc/roaming"
+)
+
+// aggregateInstance is the instance of the aggregated state.
+const aggregateInstance = 1
+
+// private are categories that nobody but the owner sees, whatever container they
+// are in.
+var private = map[string]bool{"routing": true, "dndState": true, "device": true, "userProperties": true, "userInformation": true,
+	"alerts": true, "otherOptions": true, "rccOptions": true, "workingHours": true, "mwi": true}
+
+// Told is what a watcher knows of a person: up to which change, seen from which
+// level. The zero value knows nothing.
+type Told struct {
+	Rev   uint64
+	Level uint32
+}
+
+// View appends the categories that a watcher does not know yet, as elements of a
+// categories document, and returns what he then knows. A category that has gone
+// is told as an empty one. It returns dst as it was when there is nothing new.
+func (p *Person) View(dst []byte, names []string, level uint32, told Told) ([]byte, Told) {
+	all := told.Rev == 0 || told.Level != level
+	for _, name := range names {
+		c := p.names[name]
+		if private[name] || c == nil {
+			continue
+		}
+		if !all && c.seen[level] <= told.Rev {
+			continue
+		}
+		v := p.viewOf(c, name, level)
+		if len(v) == 0 && told.Rev > 0 {
+			v = (&categories.Category{Key: categories.Key{Name: name}, PublishTime: p.aggregate[0].at}).AppendFor(nil)
+		}
+		dst = append(dst, v...)
+	}
+	return dst, Told{p.rev, level}
+}
+
+// viewOf returns a category as a level sees it.
+func (p *Person) viewOf(c *category, name string, level uint32) []byte {
+	if v, ok := c.view[level]; ok {
+		return v
+	}
+	var out []byte
+	switch {
+	case name == categories.StateName:
+		if level == Default {
+			break
+		}
+		a := p.of(level)
+		instance := uint32(aggregateInstance)
+		body := a.body
+		if level == Blocked {
+			instance = 0
+		}
+		if body == nil {
+			body = stateBody(Result{Availability: Offline})
+		}
+		out = (&categories.Category{Key: categories.Key{Name: name, Instance: instance}, PublishTime: a.at, Body: body}).AppendFor(out)
+	case name == "contactCard" && level != Blocked:
+		card := p.card()
+		out = card.AppendFor(out)
+	}
+	if name != categories.StateName {
+		for _, k := range slices.Sorted(maps.Keys(c.pubs)) {
+			if pub := c.pubs[k]; pub.Container == level && len(pub.Body) > 0 {
+				out = pub.AppendFor(out)
+			}
+		}
+	}
+	c.view[level] = out
+	return out
+}
+
+// card is the contact card the directory makes: name, address, numbers.
+func (p *Person) card() categories.Category {
+	b := append([]byte(nil), `<contactCard xmlns="http://schemas.microsoft.com/2006/09/sip/contactcard"><identity>`...)
+	if p.profile.Name != "" {
+		b = append(xmldoc.AppendElement(append(b, "<name>"...), "displayName", p.profile.Name), "</name>"...)
+	}
+	if p.profile.Email != "" {
+		b = xmldoc.AppendElement(b, "email", p.profile.Email)
+	}
+	b = append(b, "</identity>"...)
+	for i, n := range p.profile.Phones {
+		kind := "work"
+		if i > 0 {
+			kind = "other"
+		}
+		b = append(xmldoc.AppendAttr(append(b, "<phone"...), "type", kind), '>')
+		b = xmldoc.AppendElement(b, "uri", tel(n))
+		b = append(xmldoc.AppendElement(b, "displayString", n), "</phone>"...)
+	}
+	b = append(b, "</contactCard>"...)
+	return categories.Category{Key: categories.Key{Name: "contactCard", Container: Default}, Version: 1, ExpireType: categories.User, PublishTime: p.aggregate[0].at, Body: b}
+}
+
+func tel(n string) string {
+	if len(n) > 4 && n[:4] == "tel:" {
+		return n
+	}
+	return "tel:" + n
+}
+
+// properties are the owner's telephone lines.
+func (p *Person) properties() categories.Category {
+	b := append([]byte(nil), `<userProperties xmlns="`+categories.Namespace+`"><lines>`...)
+	mode := "None"
+	for _, n := range p.profile.Phones[:min(1, len(p.profile.Phones))] {
+		b = append(b, `<line lineType="Uc">`...)
+		b = append(xmldoc.AppendText(b, tel(n)), "</line>"...)
+		mode = "Uc"
+	}
+	b = append(b, "</lines>"...)
+	b = append(xmldoc.AppendElement(b, "telephonyMode", mode), "</userProperties>"...)
+	return categories.Category{Key: categories.Key{Name: "userProperties", Container: Self}, Version: 1, ExpireType: categories.User, PublishTime: p.aggregate[0].at, Body: b}
+}
+
+// Own returns what the owner's endpoints do not know yet since a change, 0 for
+// everything. Of a category that changed all publications are told, since
+// clients forget what they knew of a category that a document names.
+func (p *Person) Own(want roaming.Wanted, since uint64) (d roaming.Data, news bool) {
+	d.URI = p.AOR.URI()
+	if want.Categories {
+		for _, name := range slices.Sorted(maps.Keys(p.names)) {
+			if p.names[name].rev > since {
+				d.Categories = append(d.Categories, p.OwnCategory(name)...)
+			}
+		}
+	}
+	if want.Containers {
+		for _, id := range slices.Sorted(maps.Keys(p.containers)) {
+			if c := p.containers[id]; c.rev > since || since == 0 {
+				d.Containers = append(d.Containers, roaming.Container{ID: id, Version: c.version, Members: c.members})
+			}
+		}
+	}
+	if want.Subscribers {
+		if s := p.subscriberList(since); len(s) > 0 || since == 0 {
+			d.Subscribers = s
+		}
+	}
+	return d, d.Categories != nil || d.Containers != nil || d.Subscribers != nil
+}
+
+// OwnCategory returns all publications of a category, the server's among them. When
+// there are none, an empty one says so.
+func (p *Person) OwnCategory(name string) []categories.Category {
+	var out []categories.Category
+	c := p.names[name]
+	if c != nil {
+		for _, k := range slices.Sorted(maps.Keys(c.pubs)) {
+			out = append(out, c.pubs[k].Category)
+		}
+	}
+	switch name {
+	case categories.StateName:
+		for _, level := range [...]uint32{Inputs, Inputs3, External, Company, Team, Personal} {
+			a := p.of(level)
+			out = append(out, categories.Category{Key: categories.Key{Name: name, Instance: aggregateInstance, Container: level}, Version: a.version,
+				PublishTime: a.at, ExpireType: categories.User, Body: a.body})
+		}
+	case "contactCard":
+		out = append(out, p.card())
+	case "userProperties":
+		out = append(out, p.properties())
+	}
+	if out == nil {
+		out = append(out, categories.Category{Key: categories.Key{Name: name}, PublishTime: p.aggregate[0].at})
+	}
+	return out
+}
