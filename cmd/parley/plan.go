@@ -20,6 +20,7 @@ import (
 	"parley/internal/plan/render/csr"
 	"parley/internal/plan/render/csv"
 	"parley/internal/plan/render/haproxy"
+	"parley/internal/plan/render/html"
 	"parley/internal/plan/render/json"
 	"parley/internal/plan/render/markdown"
 	"parley/internal/plan/render/nftables"
@@ -28,6 +29,7 @@ import (
 	"parley/internal/plan/render/strongswan"
 	"parley/internal/plan/render/table"
 	"parley/internal/plan/render/windows"
+	"parley/internal/plan/render/xlsx"
 	"parley/internal/topology"
 )
 
@@ -89,7 +91,7 @@ other, each behind a line with its name, or written below the directory of --out
 	} {
 		cmd.AddCommand(planDocumentCommand(d.kind, d.short))
 	}
-	cmd.AddCommand(planDiffCommand())
+	cmd.AddCommand(planReportCommand(), planDiffCommand())
 	return cmd
 }
 
@@ -100,11 +102,7 @@ func planDocumentCommand(kind, short string) *cobra.Command {
 		Long:  short + ".\n\nFormats: " + strings.Join(formatNames(kind), ", ") + ".",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var args []string
-			if file, _ := cmd.Flags().GetString("topology"); file != "" {
-				args = []string{file}
-			}
-			p, err := resolvePlan(cmd, args)
+			p, err := flaggedPlan(cmd)
 			if err != nil {
 				return err
 			}
@@ -232,6 +230,44 @@ func renderPlan(cmd *cobra.Command, d *plan.Document) error {
 	}
 	_, err := fmt.Fprintln(cmd.OutOrStdout(), name)
 	return err
+}
+
+// reports are the whole plan in one file.
+var reports = map[string]func(*plan.Plan) ([]plan.File, error){"html": html.Report, "xlsx": xlsx.Report}
+
+func planReportCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "report FILE.html | FILE.xlsx",
+		Short: "Write the whole plan: a page with a drawing of each site, or a workbook",
+		Long: `Write the whole plan into one file, whose ending says what it becomes: a page with
+a drawing of each site that needs nothing else and can be printed, or a workbook
+with the four reports about the Edge and a firewall sheet for each site.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			report, ok := reports[strings.TrimPrefix(filepath.Ext(args[0]), ".")]
+			if !ok {
+				return fmt.Errorf("%s: the name must end in .html or .xlsx", args[0])
+			}
+			p, err := flaggedPlan(cmd)
+			if err != nil {
+				return err
+			}
+			files, err := report(p)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(args[0], files[0].Data, 0o644)
+		},
+	}
+}
+
+// flaggedPlan is the plan of --topology, or of the node.
+func flaggedPlan(cmd *cobra.Command) (*plan.Plan, error) {
+	var args []string
+	if file, _ := cmd.Flags().GetString("topology"); file != "" {
+		args = []string{file}
+	}
+	return resolvePlan(cmd, args)
 }
 
 func planDiffCommand() *cobra.Command {

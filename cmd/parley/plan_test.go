@@ -42,3 +42,14 @@ func TestPlanFiles(t *testing.T) {
 		t.Errorf("got %s", text)
 	}
 }
+
+func TestPlanReport(t *testing.T) {
+	for ending := range reports {
+		file := filepath.Join(t.TempDir(), "plan."+ending)
+		want(t, "plan", "report", file, "--topology", "../../examples/small.toml")
+		if info, err := os.Stat(file); err != nil || info.Size() < 1000 {
+			t.Errorf("%s: %v, %v", file, info, err)
+		}
+	}
+	refused(t, ".html or .xlsx", "plan", "report", "plan.pdf", "--topology", "../../examples/small.toml")
+}

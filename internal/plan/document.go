@@ -27,10 +27,13 @@ type Column struct {
 func columns(keys ...string) []Column {
 	out := make([]Column, len(keys))
 	for i, k := range keys {
-		out[i] = Column{k, strings.ToUpper(k[:1]) + strings.ReplaceAll(k[1:], "_", " ")}
+		title := strings.ToUpper(k[:1]) + strings.ReplaceAll(k[1:], "_", " ")
+		out[i] = Column{k, initialisms.Replace(title)}
 	}
 	return out
 }
+
+var initialisms = strings.NewReplacer("Fqdn", "FQDN", "Ip address", "IP address", "Dscp", "DSCP")
 
 // add appends a row; values print as fmt.Sprint does.
 func (d *Document) add(cells ...any) {
