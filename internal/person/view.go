@@ -180,3 +180,45 @@ func (p *Person) OwnCategory(name string) []categories.Category {
 	}
 	return out
 }
+
+// Note returns the text of the note a level sees, "" for none.
+func (p *Person) Note(level uint32) string {
+	c := p.names["note"]
+	if c == nil || level == Blocked {
+		return ""
+	}
+	var newest *Publication
+	for _, pub := range c.pubs {
+		if pub.Container == level && len(pub.Body) > 0 && (newest == nil || pub.PublishTime.After(newest.PublishTime)) {
+			newest = pub
+		}
+	}
+	if newest == nil {
+		return ""
+	}
+	e, err := xmldoc.Parse(newest.Body, xmldoc.Limits{})
+	if err != nil {
+		return ""
+	}
+	return e.KidText("body")
+}
+
+// HasEndpoints reports whether an endpoint publishes the state of its machine.
+func (p *Person) HasEndpoints() bool {
+	for _, pub := range p.names[categories.StateName].pubs {
+		if pub.State != nil && pub.State.Type == categories.MachineState {
+			return true
+		}
+	}
+	return false
+}
+
+// Stored reports whether there is a publication that outlasts endpoints.
+func (p *Person) Stored(k categories.Key) bool {
+	c := p.names[k.Name]
+	if c == nil {
+		return false
+	}
+	pub := c.pubs[id(k)]
+	return pub != nil && (pub.ExpireType == categories.Static || pub.ExpireType == categories.Timed)
+}

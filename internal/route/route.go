@@ -7,6 +7,9 @@
 package route
 
 import (
+	"bytes"
+	"strings"
+
 	"parley/internal/contract/binding"
 	"parley/internal/directory"
 	"parley/internal/proxy"
@@ -30,8 +33,8 @@ type Config struct {
 	Bindings *binding.Table
 	GRUU     *binding.Coder
 	Proxy    *proxy.Proxy
-	// Handler finds the service for a method and, for SUBSCRIBE, NOTIFY and
-	// PUBLISH, an event package. It is called in readers.
+	// Handler finds the service for a method and what it is about, as
+	// service.Spec.Handles says. It is called in readers.
 	Handler func(method, event string) (service.SIPHandler, bool)
 	// IsSelf reports whether a host and port (0 when absent) are a name or
 	// address of this server and not a SIP domain.
@@ -87,8 +90,13 @@ func (r *Router) Decide(id uc.Identity, m *sip.Message) Decision {
 	case self:
 		// sip:alice@192.0.2.1, which phones make of an address they dialled:
 		// not an address of record, nobody is known by it.
-		if h, ok := r.handler(m); ok && m.ToTag() != nil {
-			return Service{h} // a dialog with a service, by its Contact
+		if m.ToTag() != nil {
+			if h, ok := r.named(m, u.User); ok {
+				return Service{h}
+			}
+			if h, ok := r.handler(m); ok {
+				return Service{h} // a dialog with a service, by its Contact
+			}
 		}
 		return refuse(m, &sip.Error{Code: 404, Diagnostic: "address of this server in place of a domain"})
 	}
@@ -103,7 +111,7 @@ func refuse(m *sip.Message, e *sip.Error) Decision {
 }
 
 // proxyRequire refuses extensions that proxies would have to know (RFC 3261
-// 16.3 step 5). We know none.
+// 16.3 step 5). The only one we know is ms-benotify.
 func (r *Router) proxyRequire(m *sip.Message) *sip.Error {
 	if !m.Has(sip.HProxyRequire) {
 		return nil
@@ -114,10 +122,16 @@ func (r *Router) proxyRequire(m *sip.Message) *sip.Error {
 		if !ok {
 			break
 		}
+		if strings.EqualFold(string(tag), "ms-benotify") {
+			continue // passed on like anything else ([MS-SIP] 3.4)
+		}
 		if tags != "" {
 			tags += ", "
 		}
 		tags += string(tag)
+	}
+	if tags == "" {
+		return nil
 	}
 	return &sip.Error{Code: 420, Headers: []sip.Header{{Name: "Unsupported", Value: tags}}}
 }
@@ -158,7 +172,11 @@ func (r *Router) server(m *sip.Message) Decision {
 	if m.Method() == sip.OPTIONS {
 		return Self{}
 	}
-	if h, ok := r.handler(m); ok {
+	if m.Method() == sip.SERVICE && r.cfg.Handler != nil {
+		if h, ok := r.cfg.Handler("SERVICE", "domain"); ok {
+			return Service{h}
+		}
+	} else if h, ok := r.handler(m); ok {
 		return Service{h}
 	}
 	switch m.Method() {
@@ -180,6 +198,28 @@ func (r *Router) badEvent() *sip.Error {
 	return e
 }
 
+// named finds the service that takes requests within its dialogs, by the name
+// that it put into the user part of its Contact.
+func (r *Router) named(m *sip.Message, name []byte) (service.SIPHandler, bool) {
+	if r.cfg.Handler == nil {
+		return nil, false
+	}
+	return r.cfg.Handler("*", string(name))
+}
+
+// serversOnly reports whether a SUBSCRIBE is for an event package that only servers
+// have, so that there is no use in asking an endpoint.
+func serversOnly(m *sip.Message) bool {
+	e, ok := event.Parse(m.Header(sip.HEvent))
+	return ok && (bytes.HasPrefix(e.Package, []byte("vnd-microsoft-")) || bytes.HasPrefix(e.Package, []byte("presence.")))
+}
+
+// isChat reports whether an INVITE is for a session of instant messages.
+func isChat(m *sip.Message) bool {
+	b := m.Body()
+	return bytes.Contains(b, []byte("\nm=message ")) || bytes.Contains(b, []byte("\nm=x-ms-message "))
+}
+
 // handler finds the service that takes a request.
 func (r *Router) handler(m *sip.Message) (service.SIPHandler, bool) {
 	if r.cfg.Handler == nil {
@@ -189,6 +229,17 @@ func (r *Router) handler(m *sip.Message) (service.SIPHandler, bool) {
 	switch m.Method() {
 	case sip.OtherMethod:
 		return r.cfg.Handler(string(m.MethodName()), "")
+	case sip.INVITE:
+		if !isChat(m) {
+			break
+		}
+		pkg = "message"
+	case sip.SERVICE:
+		t, ok := m.ContentType()
+		if !ok {
+			return nil, false
+		}
+		pkg = strings.ToLower(string(t.Type) + "/" + string(t.Subtype))
 	case sip.SUBSCRIBE, sip.PUBLISH, sip.NOTIFY:
 		e, ok := event.Parse(m.Header(sip.HEvent))
 		if !ok {
@@ -261,8 +312,15 @@ func (r *Router) known(m *sip.Message, u *sip.URI, user *directory.User, ok bool
 	if h, found := r.handler(m); found && !((u.IsGRUU() || lync) && m.Method() == sip.MESSAGE) {
 		return Service{h} // a message to one endpoint goes there or nowhere
 	}
-	if m.Method() == sip.PUBLISH {
+	switch m.Method() {
+	case sip.PUBLISH:
 		return Refuse{r.badEvent()}
+	case sip.SERVICE:
+		return Refuse{&sip.Error{Code: 415, Diagnostic: "no service takes this body"}} // it is for us, never for an endpoint
+	case sip.SUBSCRIBE:
+		if serversOnly(m) {
+			return Refuse{r.badEvent()}
+		}
 	}
 	set := r.cfg.Bindings.Of(user.AOR)
 	if gr := u.GRUU(); len(gr) > 0 {

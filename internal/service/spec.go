@@ -18,12 +18,22 @@ type Spec struct {
 	Ports    []Port          // every listener the service may open
 	Critical bool            // the node refuses to start without it
 	Schema   fs.FS           // numbered migrations "NNNN_name.sql" at the root, or nil
-	Handles  []string        // SIP: "REGISTER", "MESSAGE", or "SUBSCRIBE presence" for one event package
+	Handles  []string        // SIP: a method, or a method and what it is about: see below
 	Paths    []string        // HTTP patterns, as http.ServeMux takes them
 	Doc      string          // one sentence: what the service does; also heads its section of the node file
 	Settings func() any      // a pointer to the service's section of the node file, with its defaults; or nil
 	Build    func(Host) (Service, error)
 }
+
+// Handles names requests by method, and where one method serves several services
+// by what it is about:
+//
+//	REGISTER                                  every one, and so for other methods
+//	SUBSCRIBE presence                        of an event package; NOTIFY and PUBLISH too
+//	SERVICE application/soap+xml              to a user, with a body of this media type
+//	SERVICE domain                            to a domain of ours
+//	INVITE message                            for a session of instant messages
+//	* chat                                    any within a dialog whose Contact here was sip:chat@...
 
 // Needs is a set of things a service asks of its node.
 type Needs uint8
@@ -33,6 +43,7 @@ const (
 	NeedStore                       // Host.Store
 	NeedBus                         // Host.Bus
 	NeedDirectory                   // Host.Directory
+	NeedWeb                         // Host.Web
 )
 
 // Has reports whether every need in n2 is in n.
@@ -47,6 +58,9 @@ const (
 	TLS Transport = "tls" // SIP over TLS
 	WS  Transport = "ws"  // SIP over WebSocket (RFC 7118)
 	WSS Transport = "wss" // SIP over secure WebSocket
+
+	HTTP  Transport = "http"  // a web site in clear
+	HTTPS Transport = "https" // a web site
 )
 
 // ClientCert says what a TLS listener asks of its peers.
@@ -64,6 +78,7 @@ type Port struct {
 	Row        string // id in the port table: "srv-fe-frontend-5061"
 	Transport  Transport
 	ClientCert ClientCert
+	External   bool // of web sites: for those who come from outside, by the reverse proxy
 
 	// Optional listeners open only when the node file switches them on
 	// (listen.enable in parley.toml); the others always.
@@ -100,6 +115,9 @@ func (s *Spec) Check() error {
 	if s.Schema != nil && !s.Needs.Has(NeedStore) {
 		return fmt.Errorf("service %s: has a schema without NeedStore", s.Name)
 	}
+	if len(s.Paths) > 0 && !s.Needs.Has(NeedWeb) {
+		return fmt.Errorf("service %s: serves paths without NeedWeb", s.Name)
+	}
 	seen := map[string]bool{}
 	for _, p := range s.Ports {
 		if seen[p.Row] {
@@ -114,14 +132,14 @@ func (s *Spec) Check() error {
 		if p.Extension != "" && !strings.HasPrefix(p.Row, "ext-") {
 			return fmt.Errorf("service %s: extension port %q must be named ext-...", s.Name, p.Row)
 		}
-		if p.ClientCert != NoClientCert && p.Transport != TLS && p.Transport != WSS {
+		if p.ClientCert != NoClientCert && p.Transport != TLS && p.Transport != WSS && p.Transport != HTTPS {
 			return fmt.Errorf("service %s: port %s asks for a client certificate without TLS", s.Name, p.Row)
 		}
 	}
 	for _, h := range s.Handles {
 		method, event, two := strings.Cut(h, " ")
-		if method == "" || strings.ToUpper(method) != method || two && event == "" {
-			return fmt.Errorf("service %s: handles %q: want METHOD or METHOD event", s.Name, h)
+		if method == "" || strings.ToUpper(method) != method || two && (event == "" || method == "SERVICE" && strings.ToLower(event) != event) {
+			return fmt.Errorf("service %s: handles %q: want METHOD or METHOD and what it is about", s.Name, h)
 		}
 	}
 	return nil

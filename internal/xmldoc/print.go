@@ -200,3 +200,8 @@ func AppendElement(dst []byte, name, text string) []byte {
 	dst = AppendText(dst, text)
 	return append(append(append(dst, "</"...), name...), '>')
 }
+
+// Attr makes an attribute without namespace.
+func Attr(name, value string) xml.Attr {
+	return xml.Attr{Name: xml.Name{Local: name}, Value: value}
+}

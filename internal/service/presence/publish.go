@@ -27,6 +27,7 @@ type published struct {
 	etag string
 	doc  *pidf.Doc
 	flow *flow.Flow
+	at   time.Time
 }
 
 // ServeSIP takes PUBLISH and SUBSCRIBE.
@@ -39,8 +40,12 @@ func (s *Service) ServeSIP(tx *stack.ServerTxn) {
 		}
 	case sip.SUBSCRIBE:
 		s.subscribe(tx)
+	case sip.SERVICE:
+		if err := s.service(tx); err != nil {
+			tx.Fail(err)
+		}
 	default:
-		tx.Respond(405, "", sip.Header{Name: "Allow", Value: "PUBLISH, SUBSCRIBE"})
+		tx.Respond(405, "", sip.Header{Name: "Allow", Value: "PUBLISH, SUBSCRIBE, SERVICE"})
 	}
 }
 
@@ -113,6 +118,7 @@ func (s *Service) publish(tx *stack.ServerTxn) error {
 	}
 	tx.Respond(200, "", h...)
 	if changed {
+		s.devicesChanged(user.AOR)
 		s.notifier.Changed(string(user.AOR))
 	}
 	return nil
@@ -148,14 +154,14 @@ func (s *Service) accept(aor uc.AOR, in event.Publish, doc *pidf.Doc, f *flow.Fl
 	e = p.tags.Publish(s.host.Now(), in)
 	switch e.Action {
 	case event.Initial:
-		p.docs = slices.Insert(p.docs, 0, published{e.ETag, doc, f})
+		p.docs = slices.Insert(p.docs, 0, published{e.ETag, doc, f, s.host.Now()})
 		s.users[aor] = p
 	case event.Refresh:
 		i := p.find(e.OldETag)
 		p.docs[i].etag, p.docs[i].flow = e.ETag, f
 	case event.Modify:
 		p.drop(e.OldETag)
-		p.docs = slices.Insert(p.docs, 0, published{e.ETag, doc, f})
+		p.docs = slices.Insert(p.docs, 0, published{e.ETag, doc, f, s.host.Now()})
 	case event.Remove:
 		p.drop(e.OldETag)
 	default:
@@ -204,6 +210,7 @@ func (s *Service) expire(aor uc.AOR) {
 	s.tidy(aor, p)
 	s.mu.Unlock()
 	if len(gone) > 0 {
+		s.devicesChanged(aor)
 		s.notifier.Changed(string(aor))
 	}
 }

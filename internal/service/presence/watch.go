@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"parley/internal/notify"
+	"parley/internal/person"
 	"parley/internal/sip"
 	"parley/internal/sip/event"
 	"parley/internal/stack"
@@ -15,6 +16,7 @@ import (
 	"parley/internal/xmldoc/pidf"
 	"parley/internal/xmldoc/resourcelists"
 	"parley/internal/xmldoc/rlmi"
+	"parley/internal/xmldoc/roaming"
 )
 
 // list is a subscription to several people.
@@ -32,8 +34,24 @@ type member struct {
 // subscribe takes a SUBSCRIBE.
 func (s *Service) subscribe(tx *stack.ServerTxn) {
 	m := tx.Request()
+	if e, ok := event.Parse(m.Header(sip.HEvent)); ok && string(e.Package) == roaming.EventPackage {
+		if err := s.subscribeSelf(tx); err != nil {
+			tx.Fail(err)
+		}
+		return
+	}
 	if notify.Known(m) {
-		s.notifier.Refresh(tx)
+		if s.watching.Holds(m) {
+			s.changeBatch(tx)
+		} else {
+			s.notifier.Refresh(tx)
+		}
+		return
+	}
+	if wantsCategories(m) {
+		if err := s.subscribeCategories(tx); err != nil {
+			tx.Fail(err)
+		}
 		return
 	}
 	r, err := s.wants(m)
@@ -114,13 +132,17 @@ func (s *Service) wantsList(m *sip.Message) (notify.Request, error) {
 // document is what a subscriber is told.
 func (s *Service) document(sub *notify.Subscription, n event.Notice, changed []string) (string, []byte) {
 	if l, ok := sub.Data.(*list); ok {
-		return s.listDocument(l, sub.Version(), n == event.Whole, changed)
+		return s.listDocument(l, s.watcher(sub.Watcher), sub.Version(), n == event.Whole, changed)
 	}
-	return pidf.MediaType, s.of(uc.AOR(sub.Resources[0]))
+	return pidf.MediaType, s.of(uc.AOR(sub.Resources[0]), s.watcher(sub.Watcher))
 }
 
-// of returns the document of a user. It is made once and sent to everybody.
-func (s *Service) of(aor uc.AOR) []byte {
+// of returns the document of a user for a watcher. When no endpoint publishes
+// categories it is made once and sent to everybody.
+func (s *Service) of(aor uc.AOR, w person.Watcher) []byte {
+	if text := s.aggregated(aor, w); text != nil {
+		return text
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.users[aor]
@@ -137,6 +159,34 @@ func (s *Service) of(aor uc.AOR) []byte {
 	return p.text
 }
 
+// aggregated is the document of a user who publishes categories, or who has blocked
+// the watcher; nil when neither is so. Who is offline to others, or wants to
+// be, is so with all his devices.
+func (s *Service) aggregated(aor uc.AOR, w person.Watcher) []byte {
+	r := s.person(aor)
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	level := r.Level(w)
+	if level != person.Blocked && !r.HasEndpoints() {
+		r.mu.Unlock()
+		return nil
+	}
+	docs := []*pidf.Doc{aggregateDoc(aor.URI(), r.State(level), r.Note(level))}
+	r.mu.Unlock()
+	if docs[0].Online() {
+		s.mu.Lock()
+		if p := s.users[aor]; p != nil {
+			for i := range p.docs {
+				docs = append(docs, p.docs[i].doc)
+			}
+		}
+		s.mu.Unlock()
+	}
+	return pidf.Compose(aor.URI(), docs).Append(nil)
+}
+
 // bySignIn is the document of somebody who publishes nothing.
 func (s *Service) bySignIn(aor uc.AOR) []byte {
 	t := pidf.Tuple{ID: "registration", Basic: pidf.Closed}
@@ -149,7 +199,7 @@ func (s *Service) bySignIn(aor uc.AOR) []byte {
 
 // listDocument is the document of a list (RFC 4662 section 5): what the list
 // is, and one part for each member whose state is told.
-func (s *Service) listDocument(l *list, version uint32, full bool, changed []string) (string, []byte) {
+func (s *Service) listDocument(l *list, w person.Watcher, version uint32, full bool, changed []string) (string, []byte) {
 	meta := rlmi.List{URI: l.uri, Version: version, FullState: full}
 	boundary := string(sip.AppendToken([]byte("parley-"), rand.Reader, 16))
 	var parts bytes.Buffer
@@ -166,7 +216,7 @@ func (s *Service) listDocument(l *list, version uint32, full bool, changed []str
 			in.State, in.Reason = "terminated", "noresource"
 		} else {
 			in.CID = in.ID + "@" + boundary
-			part(&parts, boundary, in.CID, pidf.MediaType, s.of(m.aor))
+			part(&parts, boundary, in.CID, pidf.MediaType, s.of(m.aor, w))
 		}
 		r.Instances = []rlmi.Instance{in}
 		meta.Resources = append(meta.Resources, r)
