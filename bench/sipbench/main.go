@@ -33,6 +33,7 @@ type settings struct {
 	parts      []string
 	runs       int
 	seconds    int
+	warm       int
 	rates      map[string]int
 	users      int
 	phones     int
@@ -53,9 +54,10 @@ func main() {
 	parts := list("parts", "cpu,max,memory,ready", "what to measure")
 	flag.IntVar(&s.runs, "runs", 3, "runs of each figure; the best one counts")
 	flag.IntVar(&s.seconds, "seconds", 5, "length of a run")
+	flag.IntVar(&s.warm, "warm", 15, "seconds of the same work before a run counts: memory has to be touched once, and transactions live for seconds")
 	flag.IntVar(&s.users, "users", 1000, "users who register in turn")
 	flag.IntVar(&s.phones, "phones", 10_000, "phones signed in at once while memory is measured")
-	flag.IntVar(&s.children, "children", 4, "Kamailio's worker processes for UDP, and again for TCP and TLS")
+	flag.IntVar(&s.children, "children", 2, "Kamailio's worker processes for UDP, and again for TCP and TLS")
 	flag.StringVar(&s.results, "results", "", "folder where the table is also written; empty: nowhere")
 	flag.Parse()
 	s.subjects, s.transports = strings.Split(*subjects, ","), strings.Split(*tr, ",")

@@ -64,9 +64,9 @@ func (t *table) markdown(subjects []*subject) string {
 	fmt.Fprintf(&b, "- Policy on both sides: REGISTER is challenged (digest, MD5, qop=auth) and checked against a stored hash of the\n"+
 		"  password. MESSAGE and INVITE on UDP are challenged in the same way; on TCP and TLS they are accepted from the\n"+
 		"  connection on which their user is signed in.\n"+
-		"- CPU time is user and system time of all processes of the server, least of %d runs of %d s at %d registers, %d messages,\n"+
+		"- CPU time is user and system time of all processes of the server, least of %d runs of %d s (after %d s) at %d registers, %d messages,\n"+
 		"  %d calls a second; no failed unit and no unexpected message in any run. In brackets the dearest run.\n",
-		t.s.runs, t.s.seconds, t.s.rates["register"], t.s.rates["message"], t.s.rates["call"])
+		t.s.runs, t.s.seconds, t.s.warm, t.s.rates["register"], t.s.rates["message"], t.s.rates["call"])
 	fmt.Fprintf(&b, "- Memory is the growth of PSS for each of %d phones, one connection or socket each, as the phones see it: signed in, idle.\n\n", t.s.phones)
 
 	head, rule := "| |", "|---|"

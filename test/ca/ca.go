@@ -1,18 +1,15 @@
-// Package ca makes certificate authorities and certificates for tests: good ones for foreign servers, and
-// wrong ones that the product must refuse.
+// Package ca makes certificate authorities and certificates for the foreign servers of tests.
 package ca
 
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
 	"net"
-	"os"
 	"time"
 )
 
@@ -45,23 +42,6 @@ func New(name string) (*CA, error) {
 	return &CA{cert: cert, key: key, PEM: encode("CERTIFICATE", der)}, nil
 }
 
-// Load reads an authority's certificate and key, both PEM, so that a test can issue in its name.
-func Load(certFile, keyFile string) (*CA, error) {
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err != nil {
-		return nil, err
-	}
-	b, err := os.ReadFile(certFile)
-	if err != nil {
-		return nil, err
-	}
-	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
-	if !ok {
-		return nil, x509.ErrUnsupportedAlgorithm
-	}
-	return &CA{cert: pair.Leaf, key: key, PEM: b}, nil
-}
-
 // Issue makes a certificate and its key, PEM, for names: DNS names, or IP addresses as text. The first is
 // the subject. It is good for both ends of TLS.
 func (c *CA) Issue(names ...string) (cert, key []byte, err error) {
@@ -91,13 +71,6 @@ func (c *CA) Issue(names ...string) (cert, key []byte, err error) {
 		return nil, nil, err
 	}
 	return encode("CERTIFICATE", der), encode("PRIVATE KEY", kd), nil
-}
-
-// Pool is the authority as a root to trust.
-func (c *CA) Pool() *x509.CertPool {
-	p := x509.NewCertPool()
-	p.AddCert(c.cert)
-	return p
 }
 
 func encode(kind string, der []byte) []byte {

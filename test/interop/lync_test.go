@@ -2,6 +2,7 @@ package interop
 
 import (
 	"context"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -168,4 +169,38 @@ func TestLyncKerberos(t *testing.T) {
 	alice.leaves(0)
 	bob.leaves(0)
 	t.Run("NTLM is not offered", func(t *testing.T) { startLync(t, s, "alice").refused("authentication-impossible") })
+}
+
+// webAt lets a server name its web site by its address, since no test has names in DNS.
+func webAt(addr netip.Addr) parleytest.Option {
+	return func(t *testing.T, o *server.Options) {
+		o.Addr = addr
+		parleytest.Config("web", map[string]any{"internal-url": "https://" + addr.String()})(t, o)
+	}
+}
+
+func TestLyncCertificate(t *testing.T) {
+	needProbe(t)
+	s := parleytest.Start(t, parleytest.Users("alice", "bob"), webAt(server.OwnAddr()))
+	certificate := func(o *lyncprobe.Options) { o.Auth = "tls-dsk" }
+	alice := startLync(t, s, "alice", certificate)
+	alice.do("wait-online")
+	t.Run("messages", func(t *testing.T) {
+		bob := startLync(t, s, "bob")
+		bob.do("wait-online")
+		alice.do("im bob lunch at noon?")
+		bob.do("wait-im alice lunch at noon?")
+		bob.do("im alice one is better")
+		alice.do("wait-im bob one is better")
+		bob.leaves(0)
+	})
+	alice.leaves(0)
+	t.Run("wrong password", func(t *testing.T) {
+		startLync(t, s, "alice", certificate, func(o *lyncprobe.Options) { o.Password = "not-the-password" }).refused("authentication-failed")
+	})
+	t.Run("whatever is best", func(t *testing.T) {
+		c := startLync(t, s, "alice", func(o *lyncprobe.Options) { o.Auth = "auto" })
+		c.do("wait-online")
+		c.leaves(0)
+	})
 }
