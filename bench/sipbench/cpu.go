@@ -39,7 +39,7 @@ func measureCPU(ctx context.Context, s *settings, subjects []*subject, t *table)
 
 // cpuPerUnit starts the subject, warms it up with the same work, and measures.
 func cpuPerUnit(ctx context.Context, s *settings, sub *subject, transport, kind string) (time.Duration, error) {
-	r, err := sub.start(ctx)
+	r, err := sub.start(ctx, true)
 	if err != nil {
 		return 0, err
 	}

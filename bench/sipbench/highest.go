@@ -59,7 +59,7 @@ func highest(ctx context.Context, s *settings, sub *subject, kind string) (best 
 // limit.
 func lossFree(ctx context.Context, s *settings, sub *subject, kind string, rate int) (ok bool, reached int, err error) {
 	for range 2 {
-		r, err := sub.start(ctx)
+		r, err := sub.start(ctx, true)
 		if err != nil {
 			return false, 0, err
 		}

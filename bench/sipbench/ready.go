@@ -9,7 +9,7 @@ import (
 func measureReady(ctx context.Context, s *settings, subjects []*subject, t *table) error {
 	for range s.runs {
 		for _, sub := range subjects {
-			r, err := sub.start(ctx)
+			r, err := sub.start(ctx, false)
 			if err != nil {
 				return fmt.Errorf("%s: %w", sub.name, err)
 			}

@@ -26,7 +26,8 @@ type subject struct {
 	name    string
 	version string
 	command string // how it is started, for the report
-	start   func(ctx context.Context) (*running, error)
+	// start with touch lets memory be taken before work is measured, where the server knows how.
+	start func(ctx context.Context, touch bool) (*running, error)
 }
 
 // running is a subject that is up.
@@ -36,6 +37,7 @@ type running struct {
 	tls   *tls.Config
 	ready time.Duration
 	stop  func()
+	log   func() string
 }
 
 // accounts of a run. Callers and callees are of one transport each: a user who is signed in over two would
@@ -76,16 +78,16 @@ func newKamailio(s *settings, dir string) (*subject, error) {
 		return nil, err
 	}
 	sub := &subject{name: "Kamailio", version: version}
-	sub.start = func(ctx context.Context) (*running, error) {
+	sub.start = func(ctx context.Context, touch bool) (*running, error) {
 		k, err := kamailio.Start(ctx, kamailio.Options{
-			Domain: domain, Dir: dir, Users: benchUsers(s), Children: s.children, TCPChildren: s.children,
+			Domain: domain, Dir: dir, Users: benchUsers(s), Children: s.children, TCPChildren: s.children, Touch: touch,
 		})
 		if err != nil {
 			return nil, err
 		}
 		sub.command = k.Command
 		return &running{
-			group: k.Group(), ready: k.Ready, stop: k.Stop, tls: &tls.Config{InsecureSkipVerify: true},
+			group: k.Group(), ready: k.Ready, stop: k.Stop, log: k.Log, tls: &tls.Config{InsecureSkipVerify: true},
 			at: func(transport string) netip.AddrPort {
 				return map[string]netip.AddrPort{"udp": k.UDP, "tcp": k.TCP, "tls": k.TLS}[transport]
 			},
@@ -114,11 +116,11 @@ func newParley(ctx context.Context, s *settings, dir string) (*subject, error) {
 	}
 	return &subject{
 		name: "Parley", version: version, command: "parley serve, as init leaves it",
-		start: func(ctx context.Context) (*running, error) {
+		start: func(ctx context.Context, _ bool) (*running, error) {
 			if err := p.Serve(ctx); err != nil {
 				return nil, err
 			}
-			return &running{group: p.Group(), at: p.At, tls: conf, ready: p.Ready, stop: p.Kill}, nil
+			return &running{group: p.Group(), at: p.At, tls: conf, ready: p.Ready, stop: p.Kill, log: p.Log}, nil
 		},
 	}, nil
 }

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -35,6 +36,7 @@ type Options struct {
 	Children    int    // UDP worker processes; default 4
 	TCPChildren int    // TCP and TLS worker processes; default 4
 	SharedMiB   int    // shared memory; default 1024
+	Touch       bool   // take all shared memory from the kernel at the start, and not while work is measured
 	Allocator   string // -x and -X; default "tlsf": the packaged default makes calls two to three times dearer
 	NAT         bool   // phones may name a contact that cannot be dialled, as real phones behind TCP and TLS do
 	Addr        string // loopback address; default 127.0.0.1
@@ -51,7 +53,7 @@ type Server struct {
 	Command       string
 
 	cmd  *exec.Cmd
-	log  bytes.Buffer
+	log  lockedBuffer
 	done chan struct{}
 }
 
@@ -108,6 +110,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	cfg := template
 	for k, v := range map[string]string{
 		"DOMAIN": o.Domain, "DIR": o.Dir, "USERS": users.String(),
+		"TOUCH": map[bool]string{true: "yes", false: "no"}[o.Touch],
 		"CHILDREN": strconv.Itoa(o.Children), "TCPCHILDREN": strconv.Itoa(o.TCPChildren),
 		"UDP": s.UDP.String(), "TCP": s.TCP.String(), "TLS": s.TLS.String(),
 	} {
@@ -144,6 +147,9 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 
 // Group is the process group, for procstat.
 func (s *Server) Group() int { return s.cmd.Process.Pid }
+
+// Log is what Kamailio wrote so far.
+func (s *Server) Log() string { return s.log.String() }
 
 // Stop ends every process of the group.
 func (s *Server) Stop() {
@@ -209,4 +215,22 @@ func freePort(addr string) (int, error) {
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port, nil
+}
+
+// lockedBuffer is written by the process and read by whoever asks.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
