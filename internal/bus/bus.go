@@ -270,7 +270,18 @@ func (b *Bus) stopClient() {
 	b.cancel()
 	b.mu.Unlock()
 	b.work.Wait()
-	if b.conn != nil {
-		b.conn.Close()
+	if b.conn == nil {
+		return
 	}
+	if b.mode == Alone && b.js != nil {
+		// A stream that is being made while the server shuts down leaves goroutines behind. Requests of one connection
+		// are served in order, so after this answer none is being made.
+		ctx, cancel := context.WithTimeout(context.Background(), lastAnswer)
+		_, _ = b.js.AccountInfo(ctx)
+		cancel()
+	}
+	b.conn.Close()
 }
+
+// lastAnswer is how long Close waits for the server to finish what it was asked for.
+const lastAnswer = time.Second
