@@ -152,6 +152,16 @@ func (n *Notifier) Watched(resource string) bool {
 	return len(n.resources[resource]) > 0
 }
 
+// Each calls fn for every subscription to a resource. fn runs under the lock of the
+// notifier, so it calls nothing of it.
+func (n *Notifier) Each(resource string, fn func(*Subscription)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for s := range n.resources[resource] {
+		fn(s)
+	}
+}
+
 // Changed tells everybody who watches a resource that there is something new.
 func (n *Notifier) Changed(resource string) {
 	now := n.now()
