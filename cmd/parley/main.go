@@ -30,6 +30,7 @@ func commands() []*cobra.Command {
 		traceCommand(),
 		topologyCommand(),
 		planCommand(),
+		probeCommand(),
 		portsCommand(),
 		configCommand(),
 		dbCommand(),

@@ -120,7 +120,11 @@ func (r *resolver) poolFigures(p *topology.Pool) []Figure {
 	members := len(p.Servers)
 	switch p.Kind {
 	case topology.Enterprise:
-		limit("users", users, min(usersPerPool, members*usersPerFrontEnd), "6,660 for each Front End, 80,000 in all")
+		most := members * usersPerFrontEnd
+		if members >= 12 {
+			most = usersPerPool // 80 more than twelve times 6,660: the guide rounds
+		}
+		limit("users", users, most, "6,660 for each Front End, 80,000 in all")
 		if members > 1 {
 			limit("users with one Front End lost", users, (members-1)*usersPerFrontEnd, "")
 		}

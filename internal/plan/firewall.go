@@ -312,12 +312,22 @@ func (p *Plan) HostFirewalls() []*Firewall {
 				continue
 			}
 			var src, dst []netip.Prefix
+			own := ownAddresses(fw.Host)
 			for _, s := range parts.from {
 				if len(s.networks) == 0 {
 					src = nil
 					break
 				}
 				src = append(src, s.networks...)
+			}
+			if len(src) > 0 {
+				// What the machine sends to itself never leaves it.
+				src = slices.DeleteFunc(src, func(n netip.Prefix) bool { return n.IsSingleIP() && slices.Contains(own, n.Addr()) })
+				if len(src) == 0 {
+					fw.Rules = append(fw.Rules, Rule{Rows: []string{f.Row}, From: "itself", To: h.Name, FromZone: f.From.Zone, ToZone: f.To.Zone,
+						Transport: f.Transport, Ports: f.Ports, Protocol: f.Protocol, Note: f.Note, Local: true})
+					continue
+				}
 			}
 			for _, a := range h.Addresses {
 				dst = append(dst, netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen()))
@@ -327,6 +337,15 @@ func (p *Plan) HostFirewalls() []*Firewall {
 	}
 	for _, fw := range out {
 		fw.Rules = compact(fw.Rules)
+	}
+	return out
+}
+
+// ownAddresses are all addresses of a machine.
+func ownAddresses(m *topology.Machine) []netip.Addr {
+	out := slices.Clone(m.Addresses)
+	if m.Server != nil {
+		out = append(out, m.Server.External.All()...)
 	}
 	return out
 }
@@ -462,4 +481,25 @@ func text(networks []netip.Prefix) string {
 		b.WriteByte(',')
 	}
 	return b.String()
+}
+
+// FlowsFrom lists the flows that a machine with an address in a zone may open, with the flows' own order.
+func (p *Plan) FlowsFrom(zone *topology.Zone, a netip.Addr) []Flow {
+	var out []Flow
+	for i, f := range p.Flows {
+		parts := p.split[i]
+		if parts == nil || f.Local {
+			continue
+		}
+		if slices.ContainsFunc(parts.from, func(s side) bool { return (s.zone == zone || s.zone == nil) && contain(s.networks, a) }) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// Reaches reports whether a flow may end at an address in a zone.
+func (p *Plan) Reaches(f Flow, zone *topology.Zone, a netip.Addr) bool {
+	parts, ok := p.sides(f.To)
+	return ok && slices.ContainsFunc(parts, func(s side) bool { return (s.zone == zone || s.zone == nil) && contain(s.networks, a) })
 }
