@@ -12,6 +12,7 @@ type Auth struct {
 	Challenge  string         `toml:"challenge" doc:"once-per-flow: a phone on TCP or TLS shows its password with REGISTER and with its first request on a connection, and is believed there from then on. every: it shows it with each request. Over UDP it always does, since there the sender's address may be forged." reload:"live"`
 	Algorithms []string       `toml:"algorithms" doc:"Digest algorithms that are offered, the preferred one first: SHA-256 and MD5. Many desk phones know MD5 only." reload:"live"`
 	NTLM       bool           `toml:"ntlm" doc:"Lync-protocol clients may sign in with NTLM version 2. Without it they need a certificate or Kerberos." reload:"live"`
+	Certs      bool           `toml:"certificates" doc:"Lync-protocol clients may sign in with the certificates they get from this server (TLS-DSK)." reload:"live"`
 	Keytab     string         `toml:"keytab" doc:"Keytab file with an AES key of the Kerberos principal sip/NAME, NAME being the name of this node. With it Lync-protocol clients may sign in with Kerberos." reload:"live" example:"sip.keytab"`
 	Failures   int            `toml:"failures" doc:"Wrong passwords that one address may try for one user name at once; after that, one every 10 seconds." reload:"live"`
 	Unknown    int            `toml:"unknown" doc:"Requests without valid credentials that one address may have answered in a second." reload:"live"`
@@ -19,7 +20,7 @@ type Auth struct {
 }
 
 func defaultAuth() any {
-	return &Auth{Challenge: string(gate.OncePerFlow), Algorithms: []string{"SHA-256", "MD5"}, NTLM: true, Failures: 10, Unknown: 1000,
+	return &Auth{Challenge: string(gate.OncePerFlow), Algorithms: []string{"SHA-256", "MD5"}, NTLM: true, Certs: true, Failures: 10, Unknown: 1000,
 		Exempt: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}}
 }
 

@@ -32,7 +32,8 @@ type listeners struct {
 type openListener struct {
 	service string
 	port    service.Port
-	flow    *flow.Listener
+	flow    *flow.Listener // nil for web sites
+	addr    netip.AddrPort
 }
 
 // listen opens a port that service svc declared. It is what Host.Open calls.
@@ -52,15 +53,20 @@ func (n *Node) listen(ctx context.Context, svc string, p service.Port) (netip.Ad
 	}
 	var first netip.AddrPort
 	for _, addr := range addrs {
-		l, err := n.bind(ctx, p, addr)
+		l := openListener{service: svc, port: p}
+		if p.Transport == service.HTTP || p.Transport == service.HTTPS {
+			l.addr, err = n.bindHTTP(p, addr)
+		} else if l.flow, err = n.bind(ctx, p, addr); err == nil {
+			l.addr = l.flow.Addr()
+		}
 		if err != nil {
 			return netip.AddrPort{}, err
 		}
 		n.listeners.mu.Lock()
-		n.listeners.open = append(n.listeners.open, openListener{svc, p, l})
+		n.listeners.open = append(n.listeners.open, l)
 		n.listeners.mu.Unlock()
 		if !first.IsValid() {
-			first = l.Addr()
+			first = l.addr
 		}
 	}
 	n.updateSelf()
@@ -113,7 +119,7 @@ func (n *Node) bind(ctx context.Context, p service.Port, addr netip.AddrPort) (*
 	if spec.Transport.Secure() {
 		spec.TLS = n.certs.Server(clientAuth(p.ClientCert))
 	}
-	return n.bindShifted(addr, func(a netip.AddrPort) (*flow.Listener, error) {
+	return bindShifted(n, addr, func(a netip.AddrPort) (*flow.Listener, error) {
 		spec.Addr = a
 		l, err := n.layer.Listen(ctx, spec)
 		if errors.Is(err, syscall.EAFNOSUPPORT) && a.Addr() == netip.IPv6Unspecified() {
@@ -138,7 +144,7 @@ func clientAuth(c service.ClientCert) cert.ClientAuth {
 // below 1024 and either an offset is configured or the system does not allow
 // the port. The first refusal decides for every later port, so that all are
 // shifted by one number.
-func (n *Node) bindShifted(addr netip.AddrPort, open func(netip.AddrPort) (*flow.Listener, error)) (*flow.Listener, error) {
+func bindShifted[L any](n *Node, addr netip.AddrPort, open func(netip.AddrPort) (L, error)) (L, error) {
 	if addr.Port() == 0 || addr.Port() >= 1024 {
 		return open(addr)
 	}
@@ -176,7 +182,7 @@ func (n *Node) listenerStatus() []adminapi.Listener {
 	out := []adminapi.Listener{}
 	for _, l := range n.listeners.all() {
 		out = append(out, adminapi.Listener{Row: l.port.Row, Service: l.service, Transport: string(l.port.Transport),
-			Address: l.flow.Addr().String(), Extension: l.port.Extension})
+			Address: l.addr.String(), Extension: l.port.Extension})
 	}
 	return out
 }

@@ -26,7 +26,7 @@ func TestPortsBelow1024AreShiftedWhenTheyAreRefused(t *testing.T) {
 		return nil, nil
 	}
 	for _, addr := range []string{"127.0.0.1:5061", "127.0.0.1:443", "127.0.0.1:444"} {
-		if _, err := n.bindShifted(netip.MustParseAddrPort(addr), open); err != nil {
+		if _, err := bindShifted(n, netip.MustParseAddrPort(addr), open); err != nil {
 			t.Errorf("%s: %v", addr, err)
 		}
 	}
@@ -46,7 +46,7 @@ func TestPortsBelow1024AreShiftedWhenTheyAreRefused(t *testing.T) {
 	n = New(Options{DataDir: t.TempDir(), Stderr: io.Discard})
 	n.file.Store(&config.File{Config: config.Config{Listen: config.Listen{Offset: 20000}}})
 	tried = nil
-	if _, err := n.bindShifted(netip.MustParseAddrPort("127.0.0.1:80"), open); err != nil || tried[0] != "127.0.0.1:20080" {
+	if _, err := bindShifted(n, netip.MustParseAddrPort("127.0.0.1:80"), open); err != nil || tried[0] != "127.0.0.1:20080" {
 		t.Errorf("with an offset: %v %v", tried, err)
 	}
 }

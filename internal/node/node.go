@@ -20,6 +20,7 @@ import (
 	"parley/internal/directory"
 	"parley/internal/flow"
 	"parley/internal/gate"
+	"parley/internal/httpd"
 	"parley/internal/keyring"
 	"parley/internal/obs"
 	"parley/internal/proxy"
@@ -28,6 +29,7 @@ import (
 	"parley/internal/service/adminapi"
 	"parley/internal/service/all"
 	"parley/internal/sip"
+	"parley/internal/sip/sigauth"
 	"parley/internal/stack"
 	"parley/internal/store"
 	"parley/internal/topology"
@@ -83,6 +85,9 @@ type Node struct {
 	stack     *stack.Stack
 	proxy     *proxy.Proxy
 	gate      *gate.Gate
+	front     *httpd.Front
+	web       *service.Web
+	inner     func() (*sigauth.Certificate, error) // of TLS-DSK
 	router    *route.Router
 	self      atomic.Pointer[self]
 	listeners listeners
@@ -164,10 +169,12 @@ func (n *Node) Start(ctx context.Context) (err error) {
 		{"load certificates", n.openCertificates},
 		{"open the bus", n.openBus},
 		{"load the directory", n.openDirectory},
+		{"build the web front", n.buildWeb},
 		{"build the SIP core", n.buildSIP},
 		{"serve health and metrics", n.serveHealth},
 		{"serve the admin socket", n.serveAdmin},
 		{"start services", n.startServices},
+		{"offer ways to sign in", func(context.Context) error { return n.setSigning(auth(n.file.Load())) }},
 	} {
 		if err := ctx.Err(); err != nil {
 			return err

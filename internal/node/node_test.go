@@ -157,8 +157,14 @@ func TestDeclarationsThatDoNotFitAreStartErrors(t *testing.T) {
 		"both handle MESSAGE x": func(a, b *service.Spec, pa *probe) {
 			a.Handles, b.Handles = []string{"MESSAGE x"}, []string{"MESSAGE x"}
 		},
-		"two services are called a":                  func(a, b *service.Spec, pa *probe) { b.Name = "a" },
-		"the service does not (service.HTTPHandler)": func(a, b *service.Spec, pa *probe) { a.Paths = []string{"/x"} },
+		"two services are called a":    func(a, b *service.Spec, pa *probe) { b.Name = "a" },
+		"serves paths without NeedWeb": func(a, b *service.Spec, pa *probe) { a.Paths = []string{"/x"} },
+		"the service does not (service.HTTPHandler)": func(a, b *service.Spec, pa *probe) {
+			a.Needs, a.Paths = a.Needs|service.NeedWeb, []string{"/x"}
+		},
+		"both serve /x": func(a, b *service.Spec, pa *probe) {
+			a.Needs, a.Paths, b.Needs, b.Paths = a.Needs|service.NeedWeb, []string{"/x"}, b.Needs|service.NeedWeb, []string{"/x"}
+		},
 	} {
 		t.Run(want, func(t *testing.T) {
 			pa, pb := &probe{}, &probe{}

@@ -135,6 +135,15 @@ func (n *Node) addDomains(ctx context.Context) error {
 // secret returns a random value that all nodes of the deployment share, made
 // on first use and sealed in the store.
 func secret(ctx context.Context, db *store.DB, keys *keyring.Keyring, name string) ([]byte, error) {
+	return kept(ctx, db, keys, name, func() ([]byte, error) {
+		fresh := make([]byte, 32)
+		rand.Read(fresh)
+		return fresh, nil
+	})
+}
+
+// kept is secret for a value of another kind.
+func kept(ctx context.Context, db *store.DB, keys *keyring.Keyring, name string, fresh func() ([]byte, error)) ([]byte, error) {
 	place := "node_secret/" + name
 	for {
 		sealed, err := store.One(ctx, db, store.Value[[]byte], `SELECT sealed FROM node_secret WHERE name = $1`, name)
@@ -144,11 +153,13 @@ func secret(ctx context.Context, db *store.DB, keys *keyring.Keyring, name strin
 		if !errors.Is(err, store.ErrNotFound) {
 			return nil, err
 		}
-		fresh := make([]byte, 32)
-		rand.Read(fresh)
-		_, err = db.Exec(ctx, `INSERT INTO node_secret (name, sealed) VALUES ($1, $2)`, name, keys.Seal(place, fresh))
+		value, err := fresh()
+		if err != nil {
+			return nil, err
+		}
+		_, err = db.Exec(ctx, `INSERT INTO node_secret (name, sealed) VALUES ($1, $2)`, name, keys.Seal(place, value))
 		if err == nil {
-			return fresh, nil
+			return value, nil
 		}
 		if !errors.Is(err, store.ErrConflict) { // another node was quicker: read its value
 			return nil, err

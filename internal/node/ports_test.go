@@ -102,7 +102,7 @@ func checkRow(t *testing.T, row porttable.Row, p service.Port) {
 		mode = porttable.MutualTLS
 	case p.ClientCert == service.AskClientCert:
 		mode = porttable.TLS | porttable.MutualTLS
-	case p.Transport == service.TLS || p.Transport == service.WSS:
+	case p.Transport == service.TLS || p.Transport == service.WSS || p.Transport == service.HTTPS:
 		mode = porttable.TLS
 	}
 	if !row.TLS.Has(mode) {

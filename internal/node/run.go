@@ -130,7 +130,7 @@ func (n *Node) sayReady() {
 		r.AddAttrs(slog.String("health", n.adminAddr))
 	}
 	for _, l := range n.listeners.all() {
-		r.AddAttrs(slog.String(l.port.Row, string(l.port.Transport)+":"+l.flow.Addr().String()))
+		r.AddAttrs(slog.String(l.port.Row, string(l.port.Transport)+":"+l.addr.String()))
 	}
 	n.log.Handler().Handle(context.Background(), r)
 }

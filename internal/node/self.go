@@ -16,7 +16,10 @@ type self struct {
 func (n *Node) updateSelf() {
 	s := &self{hosts: map[string]bool{n.fqdn(): true, n.pool(): true}, ports: map[uint16]bool{}}
 	for _, l := range n.listeners.all() {
-		addr := l.flow.Addr()
+		if l.flow == nil {
+			continue // a web site
+		}
+		addr := l.addr
 		s.ports[addr.Port()] = true
 		if !addr.Addr().IsUnspecified() {
 			s.hosts[addr.Addr().String()] = true

@@ -83,6 +83,7 @@ func (n *Node) startServices(ctx context.Context) error {
 		if err == nil {
 			r.set("running", nil)
 			handlers.add(r)
+			n.addPaths(r)
 			continue
 		}
 		r.set("failed", err)
@@ -204,6 +205,12 @@ func checkSpecs(specs []service.Spec) error {
 			}
 			takes[h] = s.Name
 		}
+		for _, path := range s.Paths {
+			if takes[path] != "" {
+				return fmt.Errorf("services %s and %s both serve %s", takes[path], s.Name, path)
+			}
+			takes[path] = s.Name
+		}
 	}
 	return nil
 }
@@ -226,6 +233,9 @@ func (n *Node) host(spec *service.Spec) service.Host {
 	if spec.Needs.Has(service.NeedSIP) {
 		h.SIP, h.Proxy, h.Bindings, h.GRUU = n.stack, n.proxy, n.bindings, n.gruu
 		h.Events = n.eventPackages
+	}
+	if spec.Needs.Has(service.NeedWeb) {
+		h.Web = n.web
 	}
 	if spec.Needs.Has(service.NeedStore) {
 		h.Store = n.store

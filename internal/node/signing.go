@@ -15,9 +15,7 @@ import (
 func (n *Node) setSigning(a *Auth) error {
 	cfg := sigauth.Config{Host: n.fqdn()}
 	if a.NTLM {
-		cfg.FindNTLM = func(user, domain string) (sigauth.Account, bool) {
-			return gate.Owner(user, domain, n.dir.Domains(), n.dir.NTHash)
-		}
+		cfg.FindNTLM = n.ntlmAccount
 	}
 	if a.Keytab != "" {
 		path := a.Keytab
@@ -37,7 +35,10 @@ func (n *Node) setSigning(a *Auth) error {
 			return gate.Principal(user, realm, n.dir.Domains(), n.dir.Lookup)
 		}
 	}
-	if cfg.FindNTLM == nil && cfg.Kerberos == nil {
+	if a.Certs {
+		cfg.TLSDSK = n.innerTLS()
+	}
+	if cfg.FindNTLM == nil && cfg.Kerberos == nil && cfg.TLSDSK == nil {
 		n.gate.SetSigning(nil)
 		return nil
 	}

@@ -80,9 +80,6 @@ func (n *Node) buildSIP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := n.setSigning(auth(n.file.Load())); err != nil {
-		return err
-	}
 	n.router = route.New(route.Config{
 		Users:       n.dir,
 		Bindings:    n.bindings,
@@ -139,7 +136,7 @@ func (n *Node) hostPort(f *flow.Flow) string {
 		return ""
 	}
 	for _, l := range n.listeners.all() {
-		if l.flow.Transport() == f.Transport() {
+		if l.flow != nil && l.flow.Transport() == f.Transport() {
 			return fmt.Sprintf("%s:%d", n.fqdn(), l.flow.Addr().Port())
 		}
 	}

@@ -4,10 +4,13 @@ package all
 
 import (
 	"parley/internal/service"
+	"parley/internal/service/autodiscover"
+	"parley/internal/service/certprov"
 	"parley/internal/service/message"
 	"parley/internal/service/mwi"
 	"parley/internal/service/presence"
 	"parley/internal/service/registrar"
+	"parley/internal/service/web"
 )
 
 // Specs returns the declarations in start order. The slice is fresh.
@@ -16,6 +19,9 @@ func Specs() []service.Spec {
 		message.Spec,
 		presence.Spec,
 		mwi.Spec,
+		certprov.Spec,
+		autodiscover.Spec,
+		web.Spec,
 		registrar.Spec, // last: it opens the listeners that clients use
 	}
 }

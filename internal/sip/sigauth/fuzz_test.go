@@ -42,7 +42,7 @@ func FuzzParameters(f *testing.F) {
 func FuzzNTLMResponse(f *testing.F) {
 	f.Add(unhex(f, recordedResponse))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := parseNTLMResponse(b)
+		r, err := parseNTLMResponse(b, requiredFlags)
 		if err != nil {
 			return
 		}

@@ -64,7 +64,7 @@ var ntlmVersion = []byte{6, 1, 0xb0, 0x1d, 0, 0, 0, 15}
 
 // appendNTLMChallenge appends a CHALLENGE_MESSAGE ([MS-NLMP] 2.2.1.2). No timestamp is offered: a client then
 // uses its own clock, which shows how far it is off.
-func appendNTLMChallenge(dst []byte, n *Names, challenge [8]byte) []byte {
+func appendNTLMChallenge(dst []byte, n *Names, flags uint32, challenge [8]byte) []byte {
 	const head = 56
 	target := appendUTF16(nil, n.NetBIOSDomain)
 	var info []byte
@@ -86,7 +86,7 @@ func appendNTLMChallenge(dst []byte, n *Names, challenge [8]byte) []byte {
 	dst = append(dst, ntlmSignature...)
 	dst = binary.LittleEndian.AppendUint32(dst, 2)
 	part(len(target), head)
-	dst = binary.LittleEndian.AppendUint32(dst, challengeFlags)
+	dst = binary.LittleEndian.AppendUint32(dst, flags)
 	dst = append(dst, challenge[:]...)
 	dst = append(dst, make([]byte, 8)...)
 	part(len(info), head+len(target))
@@ -113,8 +113,8 @@ type ntlmResponse struct {
 	made         time.Time
 }
 
-// parseNTLMResponse reads an AUTHENTICATE_MESSAGE. The parts are slices of b.
-func parseNTLMResponse(b []byte) (r ntlmResponse, err error) {
+// parseNTLMResponse reads an AUTHENTICATE_MESSAGE, which must have these flags. The parts are slices of b.
+func parseNTLMResponse(b []byte, required uint32) (r ntlmResponse, err error) {
 	const head = 64
 	if len(b) < head || !bytes.Equal(b[:8], ntlmSignature) || binary.LittleEndian.Uint32(b[8:]) != 3 {
 		return r, ErrToken
@@ -137,7 +137,7 @@ func parseNTLMResponse(b []byte) (r ntlmResponse, err error) {
 	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return r, ErrToken
 	}
-	if r.flags&requiredFlags != requiredFlags {
+	if r.flags&required != required {
 		return r, ErrNegotiation
 	}
 	// An NTLMv2 response has a proof and at least the fixed part of the blob; a shorter one is NTLMv1.
@@ -145,7 +145,7 @@ func parseNTLMResponse(b []byte) (r ntlmResponse, err error) {
 		return r, ErrNegotiation
 	}
 	r.proof, r.blob = nt[:16], nt[16:]
-	if r.blob[0] != 1 || r.blob[1] != 1 || len(key) != 16 {
+	if r.blob[0] != 1 || r.blob[1] != 1 || len(key) != 16 && required&flagKeyExchange != 0 {
 		return r, ErrToken
 	}
 	if r.domain, err = fromUTF16(domain, 255); err != nil {
@@ -165,6 +165,9 @@ func (r *ntlmResponse) verify(ntHash []byte, challenge [8]byte) (session [16]byt
 		owf := hmacMD5(ntHash, appendUTF16(appendUTF16(nil, user), r.domain)) // NTOWFv2
 		if !hmac.Equal(hmacMD5(owf, challenge[:], r.blob), r.proof) {
 			continue
+		}
+		if len(r.sessionKey) != len(session) {
+			return session, true // no keys are wanted
 		}
 		// SessionBaseKey is KeyExchangeKey for NTLMv2 (3.4.5.1).
 		c, _ := rc4.NewCipher(hmacMD5(owf, r.proof)) // the key has a right length

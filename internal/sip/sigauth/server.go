@@ -56,8 +56,9 @@ type Config struct {
 type InnerTLS struct {
 	// STSURI is where a client without certificate gets one. Clients that are offered the scheme without it
 	// give up altogether.
-	STSURI      string
-	Certificate *Certificate
+	STSURI string
+	// Certificate returns the server's own one. It is called in every handshake, the first time perhaps for longer.
+	Certificate func() (*Certificate, error)
 	// Owner finds the user whose certificate the first of chain is and until when it may be used. The client
 	// has proved that he holds its key, and nothing else was checked.
 	Owner func(chain []*x509.Certificate, now time.Time) (uc.AOR, time.Time, error)

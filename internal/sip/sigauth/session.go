@@ -125,13 +125,13 @@ func (s *step) ntlm() (out Outcome, err error) {
 		if _, err := io.ReadFull(s.random, h.challenge[:]); err != nil {
 			return out, err
 		}
-		return s.ask(h, appendNTLMChallenge(nil, &s.srv.names, h.challenge)), nil
+		return s.ask(h, appendNTLMChallenge(nil, &s.srv.names, challengeFlags, h.challenge)), nil
 	}
 	h := s.take()
 	if h == nil {
 		return out, ErrUnknown
 	}
-	r, err := parseNTLMResponse(s.token)
+	r, err := parseNTLMResponse(s.token, requiredFlags)
 	if err != nil {
 		return out, err
 	}
@@ -181,7 +181,12 @@ func (s *step) tlsDSK() (out Outcome, err error) {
 		if h, err = s.begin(); err != nil {
 			return out, err
 		}
-		h.dsk = &dsk{cert: s.srv.cfg.TLSDSK.Certificate}
+		cert, err := s.srv.cfg.TLSDSK.Certificate()
+		if err != nil {
+			s.drop(h)
+			return out, err
+		}
+		h.dsk = &dsk{cert: cert}
 		flight, err := h.dsk.hello(s.token, s.random)
 		if err != nil {
 			s.drop(h)

@@ -280,7 +280,7 @@ func dskTrip(t *testing.T, cseq int, opaque string, token []byte) *sip.Message {
 func TestTLSDSK(t *testing.T) {
 	cert := testCertificate(t)
 	srv := newServer(t, func(c *Config) {
-		c.TLSDSK = &InnerTLS{STSURI: "https://fe1.example.test/CertProv/CertProvisioningService.svc", Certificate: cert,
+		c.TLSDSK = &InnerTLS{STSURI: "https://fe1.example.test/CertProv/CertProvisioningService.svc", Certificate: func() (*Certificate, error) { return cert, nil },
 			Owner: func(chain []*x509.Certificate, at time.Time) (uc.AOR, time.Time, error) {
 				return uc.AOR(chain[0].Subject.CommonName), at.Add(time.Hour), nil
 			}}

@@ -1,0 +1,168 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"parley/internal/cert"
+	"parley/internal/contract/usercert"
+	"parley/internal/gate"
+	"parley/internal/httpd"
+	"parley/internal/porttable"
+	"parley/internal/service"
+	"parley/internal/service/certprov"
+	"parley/internal/service/web"
+	"parley/internal/sip/sigauth"
+	"parley/internal/topology"
+	"parley/internal/uc"
+	"parley/internal/webticket"
+)
+
+// buildWeb makes what all web services share. Nothing listens yet.
+func (n *Node) buildWeb(ctx context.Context) error {
+	key, err := secret(ctx, n.store, n.keys, "web tickets")
+	if err != nil {
+		return fmt.Errorf("key of web tickets: %w", err)
+	}
+	kept, err := kept(ctx, n.store, n.keys, "authority of users", func() ([]byte, error) {
+		ca, err := cert.NewCA("Parley users of "+n.pool(), n.now())
+		if err != nil {
+			return nil, err
+		}
+		return ca.PEM()
+	})
+	if err != nil {
+		return fmt.Errorf("authority of users' certificates: %w", err)
+	}
+	ca, err := cert.ParseCA(kept)
+	if err != nil {
+		return fmt.Errorf("authority of users' certificates: %w", err)
+	}
+	login := &httpd.Login{
+		Host: n.fqdn(), Password: n.dir.CheckPassword, Now: n.now,
+		NTLM: func() func(user, domain string) (sigauth.Account, bool) {
+			if !auth(n.file.Load()).NTLM {
+				return nil
+			}
+			return n.ntlmAccount
+		},
+		Enabled: func(aor uc.AOR) bool { u, ok := n.dir.Lookup(aor); return ok && u.Enabled },
+	}
+	// The key takes a moment to make: the first client that signs in with a certificate waits for it, not the start.
+	n.inner = sync.OnceValues(func() (*sigauth.Certificate, error) {
+		der, key, err := cert.NewRSA(n.fqdn(), n.now())
+		if err != nil {
+			return nil, err
+		}
+		return &sigauth.Certificate{Chain: [][]byte{der}, Key: key, Authorities: [][]byte{ca.Cert.RawSubject}}, nil
+	})
+	n.front = httpd.New(n.log)
+	n.release("web sites", n.front.Close)
+	n.web = &service.Web{
+		Login: login.User, Tickets: webticket.New(key, "https://"+n.pool()), UserCA: ca, Certificates: usercert.New(),
+		SIPPort: n.sipPort,
+	}
+	return nil
+}
+
+func (n *Node) ntlmAccount(user, domain string) (sigauth.Account, bool) {
+	return gate.Owner(user, domain, n.dir.Domains(), n.dir.NTHash)
+}
+
+// sipPort is where this node takes SIP over TLS.
+func (n *Node) sipPort() uint16 {
+	if port := n.portOf(porttable.SrvFeFrontend5061); port != 0 {
+		return port
+	}
+	return 5061
+}
+
+func (n *Node) portOf(row string) uint16 {
+	for _, l := range n.listeners.all() {
+		if l.port.Row == row {
+			return l.addr.Port()
+		}
+	}
+	return 0
+}
+
+// innerTLS is what signing in with certificates needs, nil when nobody issues any here.
+func (n *Node) innerTLS() *sigauth.InnerTLS {
+	base := n.webURL()
+	if base == "" || !n.runs(certprov.Spec.Name) {
+		return nil
+	}
+	return &sigauth.InnerTLS{STSURI: base + certprov.URL, Certificate: n.inner,
+		Owner: func(chain []*x509.Certificate, now time.Time) (uc.AOR, time.Time, error) {
+			return n.web.Certificates.Owner(chain, now)
+		}}
+}
+
+func (n *Node) runs(name string) bool {
+	for _, r := range n.myServices() {
+		if state, _ := r.status(); r.spec.Name == name && state == "running" {
+			return true
+		}
+	}
+	return false
+}
+
+// webURL is how clients inside reach the web site, empty when it is not open.
+func (n *Node) webURL() string {
+	if s, ok := n.file.Load().Section(web.Spec.Name).(*web.Settings); ok && s.InternalURL != "" {
+		return s.InternalURL
+	}
+	port := n.portOf(porttable.SrvFeWebcompat443)
+	if port == 0 {
+		return ""
+	}
+	name := n.fqdn()
+	if p, ok := n.topo.Current().Pool(topology.FQDN(n.pool())); ok {
+		name = string(p.InternalWebName())
+	}
+	if port == 443 {
+		return "https://" + name
+	}
+	return "https://" + net.JoinHostPort(name, strconv.Itoa(int(port)))
+}
+
+// bindHTTP opens a listener of a web site.
+func (n *Node) bindHTTP(p service.Port, addr netip.AddrPort) (netip.AddrPort, error) {
+	open := func(a netip.AddrPort) (net.Listener, error) {
+		l, err := net.Listen("tcp", a.String())
+		if errors.Is(err, syscall.EAFNOSUPPORT) && a.Addr() == netip.IPv6Unspecified() {
+			l, err = net.Listen("tcp", netip.AddrPortFrom(netip.IPv4Unspecified(), a.Port()).String())
+		}
+		return l, err
+	}
+	l, err := bindShifted(n, addr, open)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	at := l.Addr().(*net.TCPAddr).AddrPort()
+	secure := p.Transport == service.HTTPS
+	if secure {
+		conf := n.certs.Server(clientAuth(p.ClientCert))
+		conf.NextProtos = []string{"http/1.1"} // NTLM holds to a connection
+		l = tls.NewListener(l, conf)
+	}
+	n.front.Serve(l, httpd.Site{External: p.External, TLS: secure})
+	return at, nil
+}
+
+// addPaths leads the paths of a service to it.
+func (n *Node) addPaths(r *running) {
+	for _, path := range r.spec.Paths {
+		n.front.Handle(path, r.svc.(http.Handler)) // startService has checked
+	}
+}
