@@ -25,7 +25,7 @@ func topologyCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(topologyShowCommand(), topologyCheckCommand(), topologyApplyCommand(), topologyExportCommand(), topologyHistoryCommand())
+	cmd.AddCommand(topologyShowCommand(), topologyNewCommand(), topologyCheckCommand(), topologyApplyCommand(), topologyExportCommand(), topologyHistoryCommand())
 	return cmd
 }
 
