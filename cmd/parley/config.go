@@ -19,7 +19,7 @@ import (
 
 func configCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "config", Short: "Show, change and check the node file"}
-	cmd.AddCommand(configGetCommand(), configSetCommand(), configCheckCommand())
+	cmd.AddCommand(configGetCommand(), configSetCommand(), configCheckCommand(), configConferencingCommand())
 	return cmd
 }
 
