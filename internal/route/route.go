@@ -214,10 +214,20 @@ func serversOnly(m *sip.Message) bool {
 	return ok && (bytes.HasPrefix(e.Package, []byte("vnd-microsoft-")) || bytes.HasPrefix(e.Package, []byte("presence.")))
 }
 
-// isChat reports whether an INVITE is for a session of instant messages.
+// isChat reports whether an INVITE is for a session of instant messages that are
+// SIP requests; those over MSRP go between endpoints like calls.
 func isChat(m *sip.Message) bool {
 	b := m.Body()
-	return bytes.Contains(b, []byte("\nm=message ")) || bytes.Contains(b, []byte("\nm=x-ms-message "))
+	if bytes.Contains(b, []byte("\nm=x-ms-message ")) {
+		return true
+	}
+	_, line, ok := bytes.Cut(b, []byte("\nm=message "))
+	if !ok {
+		return false
+	}
+	line, _, _ = bytes.Cut(line, []byte("\n"))
+	f := bytes.Fields(line)
+	return len(f) > 1 && bytes.EqualFold(f[1], []byte("sip"))
 }
 
 // handler finds the service that takes a request.

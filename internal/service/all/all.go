@@ -6,10 +6,14 @@ import (
 	"parley/internal/service"
 	"parley/internal/service/autodiscover"
 	"parley/internal/service/certprov"
+	"parley/internal/service/chat"
 	"parley/internal/service/message"
 	"parley/internal/service/mwi"
+	"parley/internal/service/people"
 	"parley/internal/service/presence"
+	"parley/internal/service/provision"
 	"parley/internal/service/registrar"
+	"parley/internal/service/roaming"
 	"parley/internal/service/web"
 )
 
@@ -17,7 +21,11 @@ import (
 func Specs() []service.Spec {
 	return []service.Spec{
 		message.Spec,
+		chat.Spec,
 		presence.Spec,
+		roaming.Spec,
+		provision.Spec,
+		people.Spec,
 		mwi.Spec,
 		certprov.Spec,
 		autodiscover.Spec,
