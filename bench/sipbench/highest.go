@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 )
 
 // measureHighest searches, on UDP, the highest rate at which no datagram has to be repeated and no unit
@@ -22,7 +23,7 @@ func measureHighest(ctx context.Context, s *settings, subjects []*subject, t *ta
 	return nil
 }
 
-// highest doubles the rate until something is lost, then halves the gap until it is under 5 %. limited says
+// highest doubles the rate until something is lost, then halves the gap until it is under 10 %. limited says
 // that SIPp, not the server, ended it.
 func highest(ctx context.Context, s *settings, sub *subject, kind string) (best int, limited bool, err error) {
 	good, bad := 0, 0
@@ -47,7 +48,7 @@ func highest(ctx context.Context, s *settings, sub *subject, kind string) (best 
 			if rate /= 2; rate < 10 {
 				return 0, false, nil
 			}
-		case bad-good < good/20:
+		case bad-good < good/10:
 			return good, false, nil
 		default:
 			rate = (good + bad) / 2
@@ -69,11 +70,15 @@ func lossFree(ctx context.Context, s *settings, sub *subject, kind string, rate 
 			return false, 0, err
 		}
 		n := rate * 3
+		l.Patience = 8 * time.Second
 		res, err := l.Run(ctx, kind, n, rate)
 		done()
 		r.stop()
-		if err != nil {
-			return false, 0, err
+		if ctx.Err() != nil {
+			return false, 0, ctx.Err()
+		}
+		if res == nil || err != nil {
+			continue // SIPp gave up
 		}
 		reached = int(float64(n) / max(res.Elapsed.Seconds(), 0.001))
 		if res.Clean(n) == nil && res.Retransmissions == 0 {

@@ -110,7 +110,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	cfg := template
 	for k, v := range map[string]string{
 		"DOMAIN": o.Domain, "DIR": o.Dir, "USERS": users.String(),
-		"TOUCH": map[bool]string{true: "yes", false: "no"}[o.Touch],
+		"TOUCH":    map[bool]string{true: "yes", false: "no"}[o.Touch],
 		"CHILDREN": strconv.Itoa(o.Children), "TCPCHILDREN": strconv.Itoa(o.TCPChildren),
 		"UDP": s.UDP.String(), "TCP": s.TCP.String(), "TLS": s.TLS.String(),
 	} {

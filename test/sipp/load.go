@@ -27,6 +27,8 @@ type Load struct {
 	Dir     string
 	// NoRetransmit makes a lost datagram a failed call, for the search of the highest rate.
 	NoRetransmit bool
+	// Patience is how long a Work may take; zero means ten times the plan and a minute.
+	Patience time.Duration
 	// Lossy says that datagrams are lost on purpose, so that an ACK may never arrive.
 	Lossy bool
 }
@@ -70,7 +72,10 @@ func (l *Load) Open(ctx context.Context, kind string) (*Session, error) {
 // Work does n units at rate a second. It may be called again and again.
 func (s *Session) Work(ctx context.Context, n, rate int) (*Result, error) {
 	r := s.client
-	r.Calls, r.Rate, r.Limit, r.Timeout = n, rate, max(2000, 2*rate), patience(n, rate)
+	r.Calls, r.Rate, r.Limit, r.Timeout = n, rate, max(2000, 2*rate), s.l.Patience
+	if r.Timeout == 0 {
+		r.Timeout = time.Minute + 10*time.Duration(n)*time.Second/time.Duration(rate)
+	}
 	return Do(ctx, r)
 }
 
@@ -199,8 +204,3 @@ func authentication(a phone.Account) string {
 }
 
 var loopback = netip.MustParseAddrPort("127.0.0.1:0")
-
-// patience is how long n units may take before SIPp gives up: ten times the plan and a minute.
-func patience(n, rate int) time.Duration {
-	return time.Minute + 10*time.Duration(n)*time.Second/time.Duration(rate)
-}
