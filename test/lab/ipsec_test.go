@@ -87,11 +87,13 @@ secrets { ike { secret = lab } }
 	cmd := n.Command("fe", daemon)
 	cmd.Env = append(os.Environ(), "STRONGSWAN_CONF="+settings)
 	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		cmd.Process.Signal(os.Interrupt)
+		// It would wait for the answer of the peer to its goodbye.
+		cmd.Process.Kill()
 		cmd.Wait()
 	})
 	// The test may be in a hurry: the socket says when the daemon is ready.
@@ -114,7 +116,7 @@ secrets { ike { secret = lab } }
 		t.Error("ICMP passes, so nothing is encrypted and the test shows nothing")
 	}
 	// Media passes: the peer counts what arrives in the clear.
-	if err := n.Load("peer", []byte(`table inet t { chain c { type filter hook input priority 0; ip protocol udp udp dport 50020 counter comment "udp"; ip protocol tcp tcp dport 50021 counter comment "tcp"; } }`)); err != nil {
+	if err := n.Load("peer", []byte("table inet t {\n chain c {\n type filter hook input priority 0;\n udp dport 50020 counter\n tcp dport 50021 counter\n }\n}\n")); err != nil {
 		t.Fatal(err)
 	}
 	for _, transport := range []string{"udp", "tcp"} {

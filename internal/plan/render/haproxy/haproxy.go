@@ -33,6 +33,9 @@ defaults
     timeout server %ds
     timeout check 5s
     balance leastconn
+    # A member that has just stopped is not noticed yet: take another.
+    retries 2
+    option redispatch 1
     default-server inter 5s fall 3 rise 2 on-marked-down shutdown-sessions
 `, plan.Remark(p.Topology.Topology().Name, 80), plan.IdleTimeout, plan.IdleTimeout)
 	for _, v := range p.Virtuals() {
