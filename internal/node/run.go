@@ -29,7 +29,7 @@ func Run(ctx context.Context, opt Options, up func(*Node)) error {
 	if up != nil {
 		up(n)
 	} else {
-		n.sayReady()
+		n.SayReady()
 	}
 	deadline := n.waitForEnd(ctx, signals)
 	quiesce, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadline)
@@ -122,8 +122,8 @@ func (n *Node) Quiesce(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// sayReady writes the line that scripts wait for, whatever the log level.
-func (n *Node) sayReady() {
+// SayReady writes the line that scripts wait for, whatever the log level.
+func (n *Node) SayReady() {
 	r := slog.NewRecord(n.now(), slog.LevelInfo, "ready", 0)
 	r.AddAttrs(slog.Duration(obs.KeyDur, n.now().Sub(n.started).Round(time.Millisecond)))
 	if n.adminAddr != "" {
