@@ -184,9 +184,10 @@ func (b *book) group(id int) int {
 }
 
 // touched reports whether another endpoint has changed the entry of c after list n,
-// or whether that is not known any more.
+// or whether that is not known any more. What is new to the list was changed by
+// nobody: clients add contacts even before they have read the list.
 func (b *book) touched(c *contacts.Change, n int64, by string) bool {
-	if n >= b.DeltaNum {
+	if n >= b.DeltaNum || c.Kind == contacts.AddedGroup || c.Kind == contacts.AddedContact {
 		return false
 	}
 	if len(b.log) == 0 || b.log[0].num > n+1 {

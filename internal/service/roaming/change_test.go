@@ -90,6 +90,8 @@ func TestTwoAtOnce(t *testing.T) {
 		t.Errorf("%+v", b.List)
 	}
 	b.log = nil
+	do(t, b, "a", req("addGroup", 0, "name", "early")) // before he has read the list
+	b.log = nil
 	refused(t, b, "a", req("deleteContact", 2, "URI", "carol@example.test"), errStale) // nobody knows any more
 }
 
