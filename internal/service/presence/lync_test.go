@@ -455,3 +455,40 @@ func TestSomebodyElse(t *testing.T) {
 	b.service(415, "application/x-unknown", "x")
 	b.service(403, categories.PublishType, string(categories.AppendPublish(nil, b.uri(), []categories.Publication{pub("userProperties", 0, 1, categories.Static, "<x/>")})))
 }
+
+// Clients that were started in the same second use the same Call-IDs, tags and
+// branches. They are told apart by who they are and the connection they use.
+func TestSameCallIDs(t *testing.T) {
+	n := start(t)
+	a, b, c := signIn(t, n, "alice"), signIn(t, n, "bob"), signIn(t, n, "carol")
+	c.roam()
+	for _, l := range []*lync{a, b} {
+		l.sub = l.inBatchOf(batch("subscribe", l, "carol"))
+		for k, x := range l.sub.Headers {
+			switch x.Name {
+			case "Via":
+				l.sub.Headers[k].Value = strings.Split(x.Value, "branch=")[0] + "branch=z9hG4bKsame"
+			case "From":
+				l.sub.Headers[k].Value = strings.Split(x.Value, ";tag=")[0] + ";tag=same"
+			case "Call-ID":
+				l.sub.Headers[k].Value = "same"
+			case "CSeq":
+				l.sub.Headers[k].Value = "1 SUBSCRIBE"
+			}
+		}
+		l.answer = l.Ask(200, l.sub)
+		if got := l.parts(l.answer); say(got["carol"]) != "3500" {
+			t.Errorf("%s sees %v", l.User, got)
+		}
+	}
+	c.online(6500)
+	expect(t, "alice", a.sees("carol"), "6500")
+	expect(t, "bob", b.sees("carol"), "6500")
+}
+
+func (l *lync) inBatchOf(body string) *phone.Message {
+	m := l.Request("SUBSCRIBE", l.uri(), l.uri(), append([]phone.Header{h("Event", "presence"), h("Contact", "<"+l.Contact()+">"), h("Accept", accepts),
+		h("Require", "adhoclist, categoryList"), h("Supported", "eventlist"), h("Content-Type", batchsub.MediaType)}, offers...)...)
+	m.Body = body
+	return m
+}
