@@ -20,7 +20,7 @@ func Balancer(p *plan.Plan) ([]plan.File, error) {
 	fmt.Fprintf(&b, `# Load balancing for %s. Written by parley plan lb.
 global
     log /dev/log local0
-    maxconn 200000
+    # How many connections: as many as the limit of open files allows, half of it. Raise that limit for large pools.
 
 defaults
     mode tcp
