@@ -492,3 +492,34 @@ func (l *lync) inBatchOf(body string) *phone.Message {
 	m.Body = body
 	return m
 }
+
+// Of nine endpoints the one that was refreshed longest ago is signed out, and what
+// it published goes with it: a client that sees the device of a dead endpoint waits
+// ten seconds before it answers.
+func TestNinthEndpoint(t *testing.T) {
+	n := start(t)
+	var all []*lync
+	for i := range 9 {
+		l := &lync{Phone: servicetest.Dial(t, n, "tcp", "alice"), t: t, versions: map[categories.Key]uint32{}}
+		l.Ask(200, l.Request("REGISTER", "sip:example.test", l.uri(), h("Expires", "600"),
+			h("Contact", fmt.Sprintf(`<%s>;+sip.instance="<urn:uuid:00000000-0000-1000-8000-00000000000%d>"`, l.Contact(), i))))
+		if i < 8 {
+			l.publish(200, pub("device", uint32(100+i), 2, categories.Endpoint, "<device/>"))
+		}
+		all = append(all, l)
+	}
+	ninth := all[8]
+	ninth.roam()
+	devices := 0
+	for k := range ninth.versions {
+		if k.Name == "device" {
+			devices++
+			if k.Instance == 100 {
+				t.Error("the device of the endpoint that had to go is still there")
+			}
+		}
+	}
+	if devices != 7 {
+		t.Errorf("%d devices", devices)
+	}
+}
