@@ -143,8 +143,16 @@ func (p *Phone) read(ctx context.Context) (*Message, error) {
 	if err := p.Conn.SetReadDeadline(deadline); err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { _ = p.Conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = p.Conn.SetReadDeadline(time.Unix(1, 0))
+		close(interrupted)
+	})
+	defer func() {
+		if !stop() {
+			<-interrupted // or it would end the next read
+		}
+	}()
 	if p.r != nil {
 		return readMessage(p.r)
 	}
