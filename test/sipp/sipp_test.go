@@ -23,10 +23,14 @@ func TestScenariosOnAKnownGoodServer(t *testing.T) {
 	accounts := func(prefix string, n int) []phone.Account { return sipp.Accounts(prefix, n, "example.test", "secret") }
 	users := accounts("user", 100)
 	all := append([]phone.Account(nil), users...)
-	// A user who is signed in over two transports would be called on both.
+	// Each load has users of its own: one who was signed in before would be called on a connection that is gone,
+	// which Kamailio then dials.
+	kinds := []string{"register", "message", "call"}
 	for _, transport := range transports {
-		all = append(all, accounts("caller-"+transport, 1)...)
-		all = append(all, accounts("callee-"+transport, 50)...)
+		for _, kind := range kinds {
+			all = append(all, accounts("caller-"+kind+"-"+transport, 1)...)
+			all = append(all, accounts("callee-"+kind+"-"+transport, 50)...)
+		}
 	}
 	s, err := kamailio.Start(ctx, kamailio.Options{Domain: "example.test", Dir: t.TempDir(), Users: all, SharedMiB: 128})
 	if err != nil {
@@ -35,13 +39,13 @@ func TestScenariosOnAKnownGoodServer(t *testing.T) {
 	defer s.Stop()
 	for _, transport := range transports {
 		server := map[string]netip.AddrPort{"udp": s.UDP, "tcp": s.TCP, "tls": s.TLS}[transport]
-		l := sipp.Load{
-			Transport: transport, Server: server, TLS: &tls.Config{InsecureSkipVerify: true},
-			Domain: "example.test", Users: users,
-			Callers: accounts("caller-"+transport, 1), Callees: accounts("callee-"+transport, 50), Dir: t.TempDir(),
-		}
-		for _, kind := range []string{"register", "message", "call"} {
+		for _, kind := range kinds {
 			t.Run(transport+"/"+kind, func(t *testing.T) {
+				l := sipp.Load{
+					Transport: transport, Server: server, TLS: &tls.Config{InsecureSkipVerify: true},
+					Domain: "example.test", Users: users, Dir: t.TempDir(),
+					Callers: accounts("caller-"+kind+"-"+transport, 1), Callees: accounts("callee-"+kind+"-"+transport, 50),
+				}
 				res, err := l.Run(ctx, kind, 500, 300)
 				if err != nil {
 					t.Fatal(err)
