@@ -115,7 +115,7 @@ func newParley(ctx context.Context, s *settings, dir string) (*subject, error) {
 		return nil, err
 	}
 	return &subject{
-		name: "Parley", version: version, command: "parley serve, as init leaves it",
+		name: "Parley", version: version, command: "parley serve, as init leaves it but for algorithms = [\"MD5\"]",
 		start: func(ctx context.Context, _ bool) (*running, error) {
 			if err := p.Serve(ctx); err != nil {
 				return nil, err
