@@ -20,6 +20,7 @@ package notify
 
 import (
 	"context"
+	"hash/maphash"
 	"log/slog"
 	"maps"
 	"slices"
@@ -69,6 +70,7 @@ type Subscription struct {
 	flow    *flow.Flow
 	route   stack.Destination
 	changed map[string]bool
+	told    uint64 // hash of the last document
 	ms      extensions
 	event   string // value of the Event field
 	require []sip.Header
@@ -89,6 +91,7 @@ type dialogID struct {
 // Notifier is safe for concurrent use.
 type Notifier struct {
 	cfg   Config
+	seed  maphash.Seed
 	now   func() time.Time
 	clock *alarm.Clock[*Subscription]
 
@@ -104,7 +107,7 @@ func New(cfg Config) *Notifier {
 	if cfg.Max <= 0 {
 		cfg.Max = 200_000
 	}
-	n := &Notifier{cfg: cfg, now: cfg.Now, all: map[dialogID]*Subscription{},
+	n := &Notifier{cfg: cfg, seed: maphash.MakeSeed(), now: cfg.Now, all: map[dialogID]*Subscription{},
 		resources: map[string]map[*Subscription]struct{}{}, watchers: map[uc.AOR]int{}}
 	if n.now == nil {
 		n.now = time.Now
@@ -202,6 +205,10 @@ type step struct {
 
 func (n *Notifier) step(s *Subscription, in event.Input) {
 	n.mu.Lock()
+	if s.gone { // an answer or a timer that came too late
+		n.mu.Unlock()
+		return
+	}
 	e := s.machine.Step(n.now(), in)
 	n.mu.Unlock()
 	n.carryOut([]step{{s, e}})
@@ -235,7 +242,7 @@ func (n *Notifier) send(s *Subscription, e event.Effects) {
 	if e.Notify != event.Blank {
 		ctype, body = n.cfg.Document(s, e.Notify, changed)
 	}
-	if e.Notify == event.Changes && ctype == "" && !e.Done {
+	if n.nothingNew(s, e, ctype, body) {
 		n.step(s, event.Input{Kind: event.Answered, Code: 200})
 		return
 	}
@@ -273,6 +280,20 @@ func (n *Notifier) send(s *Subscription, e event.Effects) {
 	})
 }
 
+// nothingNew reports whether a change came to no other document than the subscriber has. Several events often come of
+// one act, such as a sign-in with its binding and its state.
+func (n *Notifier) nothingNew(s *Subscription, e event.Effects, ctype string, body []byte) bool {
+	if e.Notify == event.Blank {
+		return false
+	}
+	sum := maphash.Bytes(n.seed, body)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	same := s.told == sum
+	s.told = sum
+	return e.Notify == event.Changes && !e.Done && (ctype == "" || same)
+}
+
 // contact is where the subscriber sends what belongs to the dialog.
 func (n *Notifier) contact(f *flow.Flow) string {
 	c := "<sip:" + n.cfg.Stack.HostPort(f)
@@ -296,7 +317,7 @@ func (n *Notifier) forget(s *Subscription) {
 	}
 	s.gone = true
 	delete(n.all, s.id)
-	n.watch(s, nil)
+	n.delist(s)
 	if w := s.Watcher.AOR; w != "" {
 		if n.watchers[w]--; n.watchers[w] <= 0 {
 			delete(n.watchers, w)

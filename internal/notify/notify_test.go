@@ -193,8 +193,13 @@ func TestFlowTakesSubscriptionAlong(t *testing.T) {
 		want(t, w.subscribe(q, "1", tag, alice, 60), 200)
 		told(t, q, "active", "sunny", 200)
 		p.Close()
+		w.says("cloudy")
 		w.n.Changed("here")
-		told(t, q, "active", "sunny", 200)
+		told(t, q, "active", "cloudy", 200)
+	})
+	t.Run("a change to the same is not told", func(t *testing.T) {
+		w.n.Changed("here")
+		q.Quiet()
 	})
 	q.Close()
 	<-w.ended

@@ -150,9 +150,7 @@ func (n *Notifier) subscribe(tx *stack.ServerTxn, r Request) error {
 // add puts a subscription in. The lock is held.
 func (n *Notifier) add(s *Subscription) {
 	n.all[s.id] = s
-	to := s.Resources
-	s.Resources = nil
-	n.watch(s, to)
+	n.enlist(s)
 	if w := s.Watcher.AOR; w != "" {
 		n.watchers[w]++
 	}
@@ -161,6 +159,14 @@ func (n *Notifier) add(s *Subscription) {
 
 // watch changes what a subscription is for. The lock is held.
 func (n *Notifier) watch(s *Subscription, to []string) {
+	n.delist(s)
+	s.Resources = to
+	n.enlist(s)
+}
+
+// delist takes a subscription from the lists of its resources. What they are stays known, for the last document. The
+// lock is held.
+func (n *Notifier) delist(s *Subscription) {
 	for _, r := range s.Resources {
 		if set := n.resources[r]; len(set) <= 1 {
 			delete(n.resources, r)
@@ -168,8 +174,11 @@ func (n *Notifier) watch(s *Subscription, to []string) {
 			delete(set, s)
 		}
 	}
-	s.Resources = to
-	for _, r := range to {
+}
+
+// enlist puts a subscription on the lists of its resources. The lock is held.
+func (n *Notifier) enlist(s *Subscription) {
+	for _, r := range s.Resources {
 		if n.resources[r] == nil {
 			n.resources[r] = map[*Subscription]struct{}{}
 		}

@@ -380,7 +380,7 @@ func TestBlock(t *testing.T) {
 	b.Quiet()
 	block(1, false)
 	expect(t, "no longer", b.sees("alice"), "6500")
-	wants(t, p, "active", "closed") // the change meanwhile
+	wants(t, p, "active", "open") // of the change meanwhile he heard nothing
 	a.service(409, roaming.SetMembersType, `<setContainerMembers><container id="32000" version="1"/></setContainerMembers>`)
 	if d := a.told(); len(d.Containers) != 3 {
 		t.Errorf("after a conflict %+v", d)
