@@ -22,6 +22,7 @@ type NewUser struct {
 	Password string   // empty: cannot sign in yet
 	Disabled bool
 	Policy   *Policy // nil: DefaultPolicy
+	Profile  Profile
 }
 
 // Change says what Set changes; nil leaves a field as it is.
@@ -32,6 +33,7 @@ type Change struct {
 	Phones  *[]string
 	Enabled *bool
 	Policy  *Policy
+	Profile *Profile // as a whole; take User.Profile and change fields of it
 }
 
 // Add creates a user. Errors: *Invalid with a sentence for the administrator,
@@ -69,10 +71,11 @@ func (d *Directory) AddAll(ctx context.Context, users []NewUser) error {
 
 // newRow is a checked NewUser.
 type newRow struct {
-	user   *User
-	phones []string // without "tel:"
-	policy string
-	sealed []byte // nil without a password
+	user    *User
+	phones  []string // without "tel:"
+	policy  string
+	profile string
+	sealed  []byte // nil without a password
 }
 
 func (d *Directory) prepare(n NewUser) (*newRow, error) {
@@ -80,7 +83,7 @@ func (d *Directory) prepare(n NewUser) (*newRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &User{ID: rand.Text(), AOR: aor, Name: strings.TrimSpace(n.Name), Enabled: !n.Disabled, Policy: DefaultPolicy()}
+	u := &User{ID: rand.Text(), AOR: aor, Name: strings.TrimSpace(n.Name), Enabled: !n.Disabled, Policy: DefaultPolicy(), Profile: n.Profile}
 	row := &newRow{user: u}
 	if err := checkName(u.Name); err != nil {
 		return nil, err
@@ -103,6 +106,12 @@ func (d *Directory) prepare(n NewUser) (*newRow, error) {
 		return nil, err
 	}
 	if row.policy, err = encodePolicy(u.Policy); err != nil {
+		return nil, err
+	}
+	if err := u.Profile.clean(); err != nil {
+		return nil, err
+	}
+	if row.profile, err = encodeProfile("{}", u.Profile); err != nil {
 		return nil, err
 	}
 	if n.Password != "" {
@@ -151,9 +160,9 @@ func (d *Directory) insert(ctx context.Context, tx *store.Tx, row *newRow, revis
 	if row.sealed != nil {
 		passwordSet = revision
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO directory_user (id, aor, domain, name, enabled, policy, verifiers, password_set, version, revision, created, changed)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $10)`,
-		u.ID, string(u.AOR), u.AOR.Domain(), u.Name, u.Enabled, row.policy, row.sealed, passwordSet, revision, now)
+	_, err := tx.Exec(ctx, `INSERT INTO directory_user (id, aor, domain, name, enabled, policy, verifiers, password_set, version, revision, created, changed, profile)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $10, $11)`,
+		u.ID, string(u.AOR), u.AOR.Domain(), u.Name, u.Enabled, row.policy, row.sealed, passwordSet, revision, now, row.profile)
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		return &Taken{Field: "aor", Value: string(u.AOR), By: u.AOR}
@@ -241,6 +250,11 @@ func (d *Directory) update(ctx context.Context, tx *store.Tx, id string, c Chang
 		u.Name, u.Enabled, policy, revision, store.Micros(time.Now()), id, u.Version); err != nil {
 		return err
 	}
+	if c.Profile != nil {
+		if err := d.replaceProfile(ctx, tx, u, *c.Profile); err != nil {
+			return err
+		}
+	}
 	if c.Aliases != nil {
 		if err := d.replaceAliases(ctx, tx, u, *c.Aliases); err != nil {
 			return err
@@ -250,6 +264,21 @@ func (d *Directory) update(ctx context.Context, tx *store.Tx, id string, c Chang
 		return d.replacePhones(ctx, tx, u, *c.Phones)
 	}
 	return nil
+}
+
+func (d *Directory) replaceProfile(ctx context.Context, tx *store.Tx, u *User, p Profile) error {
+	if err := p.clean(); err != nil {
+		return err
+	}
+	stored, err := store.One(ctx, tx, store.Value[string], `SELECT profile FROM directory_user WHERE id = $1`, u.ID)
+	if err != nil {
+		return err
+	}
+	text, err := encodeProfile(stored, p)
+	if err != nil {
+		return err
+	}
+	return store.Change(ctx, tx, `UPDATE directory_user SET profile = $1 WHERE id = $2`, text, u.ID)
 }
 
 func (d *Directory) replaceAliases(ctx context.Context, tx *store.Tx, u *User, texts []string) error {

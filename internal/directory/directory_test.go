@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -528,4 +530,68 @@ func TestCloseEndsFollowing(t *testing.T) {
 	if !d.IsLocal([]byte("example.test")) {
 		t.Error("lookups ended too")
 	}
+}
+
+func TestProfileAndPhotoAreKept(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, db *store.DB) {
+		d := fresh(t, db)
+		n := alice
+		n.Profile = Profile{Title: " Engineer ", Company: "Example", HomePhone: "+1 555 0199"}
+		u := add(t, d, n)
+		if want := (Profile{Title: "Engineer", Company: "Example", HomePhone: "+1 555 0199"}); u.Profile != want {
+			t.Errorf("profile %+v", u.Profile)
+		}
+		if _, err := db.Exec(t.Context(), `UPDATE directory_user SET profile = $1`, `{"title":"Engineer","later":7}`); err != nil {
+			t.Fatal(err)
+		}
+		u, err := d.Set(t.Context(), u.AOR, Change{Profile: &Profile{Department: "Sales", Mail: "a@mail.test"}})
+		if err != nil || u.Profile != (Profile{Department: "Sales", Mail: "a@mail.test"}) {
+			t.Fatalf("%v %+v", err, u)
+		}
+		if text, err := store.One(t.Context(), db, store.Value[string], `SELECT profile FROM directory_user`); err != nil || text != `{"department":"Sales","later":7,"mail":"a@mail.test"}` {
+			t.Errorf("stored %v %s", err, text)
+		}
+		var bad *Invalid
+		for want, p := range map[string]Profile{"bytes": {Title: strings.Repeat("x", 257)}, "shown": {Title: "a\x07"}, "mail address": {Mail: "alice"}} {
+			if _, err := d.Set(t.Context(), u.AOR, Change{Profile: &p}); !errors.As(err, &bad) || bad.Field != "profile" || !strings.Contains(bad.Problem, want) {
+				t.Errorf("%s: %v", want, err)
+			}
+		}
+
+		var picture bytes.Buffer
+		if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 48, 48))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Photo(t.Context(), u.ID); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("no photo: %v", err)
+		}
+		if u, err = d.SetPhoto(t.Context(), u.AOR, picture.Bytes(), u.Version); err != nil || u.PhotoHash == "" || u.PhotoSize != picture.Len() {
+			t.Fatalf("%v %+v", err, u)
+		}
+		if same, err := d.SetPhoto(t.Context(), u.AOR, picture.Bytes(), 0); err != nil || same.Version != u.Version {
+			t.Errorf("the same photo is a change: %v", err)
+		}
+		p, err := open(t, db, nil, d.keys).Photo(t.Context(), u.ID)
+		if err != nil || p.Type != "image/png" || !bytes.Equal(p.Image, picture.Bytes()) {
+			t.Errorf("photo: %v %+v", err, p)
+		}
+		var wide bytes.Buffer
+		if err := png.Encode(&wide, image.NewGray(image.Rect(0, 0, MaxPhotoSide+1, 1))); err != nil {
+			t.Fatal(err)
+		}
+		for want, b := range map[string][]byte{"neither": []byte("GIF89a"), "at most 102400": make([]byte, MaxPhoto+1), "2049 by 1": wide.Bytes()} {
+			if _, err := d.SetPhoto(t.Context(), u.AOR, b, 0); !errors.As(err, &bad) || bad.Field != "photo" || !strings.Contains(bad.Problem, want) {
+				t.Errorf("%s: %v", want, err)
+			}
+		}
+		if _, err := d.SetPhoto(t.Context(), u.AOR, nil, u.Version-1); !errors.Is(err, store.ErrStale) {
+			t.Errorf("change of an old version: %v", err)
+		}
+		if u, err = d.SetPhoto(t.Context(), u.AOR, nil, 0); err != nil || u.PhotoHash != "" {
+			t.Errorf("taken away: %v %+v", err, u)
+		}
+		if _, err := d.Photo(t.Context(), u.ID); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("taken away: %v", err)
+		}
+	})
 }

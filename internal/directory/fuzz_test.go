@@ -37,3 +37,14 @@ func FuzzVerifiers(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParsePhoto(f *testing.F) {
+	f.Add([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00:~\x9bU"))
+	f.Add([]byte("\xff\xd8\xff\xc0\x00\x11\x08\x00\x01\x00\x01\x03\x01\x11\x00\x02\x11\x01\x03\x11\x01"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := ParsePhoto(b)
+		if err == nil && (p.Type != "image/jpeg" && p.Type != "image/png" || len(p.Image) > MaxPhoto) {
+			t.Errorf("accepted %d bytes as %s", len(p.Image), p.Type)
+		}
+	})
+}

@@ -104,7 +104,7 @@ func (d *Directory) readUsers(ctx context.Context, q store.Querier, where string
 		all = append(all, e)
 		byID[e.user.ID] = e
 		return nil
-	}, `SELECT id, aor, name, enabled, policy, verifiers, password_set, version, revision, created, changed
+	}, `SELECT id, aor, name, enabled, policy, verifiers, password_set, version, revision, created, changed, profile, photo_hash, photo_size
 		FROM directory_user `+where, args...)
 	if err != nil || len(all) == 0 {
 		return nil, 0, err
@@ -123,12 +123,13 @@ func (d *Directory) readUsers(ctx context.Context, q store.Querier, where string
 }
 
 func (d *Directory) readUser(s store.Scanner) (*entry, error) {
-	var policy string
+	var policy, profile string
 	var verifiers []byte
-	var created, changed int64
+	var created, changed, photoSize int64
 	u := &User{}
 	e := &entry{user: u}
-	err := s.Scan(&u.ID, &u.AOR, &u.Name, &u.Enabled, &policy, &verifiers, &e.passwordSet, &u.Version, &e.revision, &created, &changed)
+	err := s.Scan(&u.ID, &u.AOR, &u.Name, &u.Enabled, &policy, &verifiers, &e.passwordSet, &u.Version, &e.revision, &created, &changed,
+		&profile, &u.PhotoHash, &photoSize)
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +137,10 @@ func (d *Directory) readUser(s store.Scanner) (*entry, error) {
 	if u.Policy, err = decodePolicy(policy); err != nil {
 		return nil, fmt.Errorf("policy of %s: %w", u.AOR, err)
 	}
+	if u.Profile, err = decodeProfile(profile); err != nil {
+		return nil, fmt.Errorf("profile of %s: %w", u.AOR, err)
+	}
+	u.PhotoSize = int(photoSize)
 	if verifiers == nil {
 		return e, nil
 	}

@@ -20,11 +20,14 @@ type User struct {
 	Phones  []string // "tel:+15550100" or "tel:+15550100;ext=42", the first is shown to others
 	Enabled bool     // may sign in and be reached
 	Policy  Policy   // what the user may do
+	Profile Profile  // what others are told of the user
 	Version int64    // grows with every change; see Change
 	Created time.Time
 	Changed time.Time
 
 	HasPassword bool
+	PhotoHash   string // changes with the photo; empty without one
+	PhotoSize   int    // bytes
 }
 
 // Limits on what an administrator may enter.
