@@ -205,6 +205,11 @@ func insertPhones(ctx context.Context, tx *store.Tx, id string, phones []string)
 
 // Set changes a user and returns the new state. aor may be an alias.
 func (d *Directory) Set(ctx context.Context, aor uc.AOR, c Change) (*User, error) {
+	if c.Name != nil || c.Aliases != nil || c.Phones != nil || c.Enabled != nil || c.Profile != nil {
+		if err := d.foreign(aor, "origin"); err != nil {
+			return nil, err
+		}
+	}
 	id, err := d.idOf(aor)
 	if err != nil {
 		return nil, err
@@ -345,6 +350,9 @@ func (d *Directory) Disable(ctx context.Context, aor uc.AOR) (*User, error) {
 
 // SetPassword replaces all verifiers of a user.
 func (d *Directory) SetPassword(ctx context.Context, aor uc.AOR, password string) error {
+	if err := d.foreign(aor, "password"); err != nil {
+		return err
+	}
 	id, err := d.idOf(aor)
 	if err != nil {
 		return err
@@ -370,6 +378,12 @@ const removedFor = 30 * 24 * time.Hour
 // Remove deletes a user; version as in Change. store.ErrNotFound when there is
 // none.
 func (d *Directory) Remove(ctx context.Context, aor uc.AOR, version int64) error {
+	// One who is disabled there would not come back.
+	if u, ok := d.Lookup(aor); ok && u.Enabled {
+		if err := d.foreign(aor, "origin"); err != nil {
+			return err
+		}
+	}
 	id, err := d.idOf(aor)
 	if err != nil {
 		return err

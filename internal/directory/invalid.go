@@ -9,7 +9,7 @@ import (
 
 // Invalid is input that was refused, with a sentence for the administrator.
 type Invalid struct {
-	Field   string // "aor", "name", "aliases", "phones", "password", "policy", "profile", "photo", "domain"
+	Field   string // "aor", "name", "aliases", "phones", "password", "policy", "profile", "photo", "domain", "logins", "origin"
 	Problem string
 }
 

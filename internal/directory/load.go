@@ -104,7 +104,8 @@ func (d *Directory) readUsers(ctx context.Context, q store.Querier, where string
 		all = append(all, e)
 		byID[e.user.ID] = e
 		return nil
-	}, `SELECT id, aor, name, enabled, policy, verifiers, password_set, version, revision, created, changed, profile, photo_hash, photo_size
+	}, `SELECT id, aor, name, enabled, policy, verifiers, password_set, version, revision, created, changed, profile, photo_hash, photo_size,
+		source, source_id, logins
 		FROM directory_user `+where, args...)
 	if err != nil || len(all) == 0 {
 		return nil, 0, err
@@ -123,13 +124,13 @@ func (d *Directory) readUsers(ctx context.Context, q store.Querier, where string
 }
 
 func (d *Directory) readUser(s store.Scanner) (*entry, error) {
-	var policy, profile string
+	var policy, profile, logins string
 	var verifiers []byte
 	var created, changed, photoSize int64
 	u := &User{}
 	e := &entry{user: u}
 	err := s.Scan(&u.ID, &u.AOR, &u.Name, &u.Enabled, &policy, &verifiers, &e.passwordSet, &u.Version, &e.revision, &created, &changed,
-		&profile, &u.PhotoHash, &photoSize)
+		&profile, &u.PhotoHash, &photoSize, &u.Origin.Source, &u.Origin.ID, &logins)
 	if err != nil {
 		return nil, err
 	}
@@ -141,6 +142,9 @@ func (d *Directory) readUser(s store.Scanner) (*entry, error) {
 		return nil, fmt.Errorf("profile of %s: %w", u.AOR, err)
 	}
 	u.PhotoSize = int(photoSize)
+	if u.Origin.Logins, err = decodeLogins(logins); err != nil {
+		return nil, fmt.Errorf("logins of %s: %w", u.AOR, err)
+	}
 	if verifiers == nil {
 		return e, nil
 	}

@@ -25,11 +25,15 @@ type memory struct {
 	byAddress map[uc.AOR]*entry // addresses of record and aliases
 	byNumber  map[string]*entry // "+15550100;ext=42"
 	byID      map[string]*entry
+	byOrigin  map[originKey]*entry // users of other directories
+	byLogin   map[string]*entry    // see Origin.Logins
+	realms    map[string]int       // how many logins there are after the "@"
 	domains   map[string]bool
 }
 
 func newMemory() *memory {
-	return &memory{byAddress: map[uc.AOR]*entry{}, byNumber: map[string]*entry{}, byID: map[string]*entry{}, domains: map[string]bool{}}
+	return &memory{byAddress: map[uc.AOR]*entry{}, byNumber: map[string]*entry{}, byID: map[string]*entry{},
+		byOrigin: map[originKey]*entry{}, byLogin: map[string]*entry{}, realms: map[string]int{}, domains: map[string]bool{}}
 }
 
 // apply takes out what is gone and puts in what is new, in one step for the
@@ -48,6 +52,7 @@ func (m *memory) apply(changed []*entry, removed []string, domains map[string]bo
 	}
 	for _, e := range changed {
 		m.byID[e.user.ID] = e
+		m.index(e, 1)
 		m.byAddress[e.user.AOR] = e
 		for _, alias := range e.user.Aliases {
 			m.byAddress[alias] = e
@@ -66,6 +71,7 @@ func (m *memory) take(id string, old map[string]*entry) {
 	}
 	old[id] = e
 	delete(m.byID, id)
+	m.index(e, -1)
 	for _, address := range append([]uc.AOR{e.user.AOR}, e.user.Aliases...) {
 		if m.byAddress[address] == e {
 			delete(m.byAddress, address)

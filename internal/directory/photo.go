@@ -50,6 +50,13 @@ func (d *Directory) SetPhoto(ctx context.Context, aor uc.AOR, b []byte, version 
 	if !ok {
 		return nil, store.ErrNotFound
 	}
+	if err := d.foreign(aor, "photo"); err != nil {
+		return nil, err
+	}
+	return d.setPhoto(ctx, u, b, version)
+}
+
+func (d *Directory) setPhoto(ctx context.Context, u *User, b []byte, version int64) (*User, error) {
 	var p *Photo
 	hash := ""
 	if len(b) > 0 {

@@ -21,6 +21,7 @@ type User struct {
 	Enabled bool     // may sign in and be reached
 	Policy  Policy   // what the user may do
 	Profile Profile  // what others are told of the user
+	Origin  Origin   // which other directory keeps the user, if one does
 	Version int64    // grows with every change; see Change
 	Created time.Time
 	Changed time.Time
