@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"parley/test/procstat"
@@ -65,8 +68,13 @@ func cpuPerUnit(ctx context.Context, s *settings, sub *subject, transport, kind 
 	if err != nil {
 		return 0, err
 	}
+	profiled := make(chan error, 1)
+	go func() { profiled <- takeProfile(ctx, s, r, kind+"-"+transport) }()
 	res, err := session.Work(ctx, n, rate)
 	if err != nil {
+		return 0, err
+	}
+	if err := <-profiled; err != nil {
 		return 0, err
 	}
 	after, err := procstat.Group(r.group, false)
@@ -77,6 +85,33 @@ func cpuPerUnit(ctx context.Context, s *settings, sub *subject, transport, kind 
 		return 0, err
 	}
 	return (after.CPU - before.CPU) / time.Duration(n), nil
+}
+
+// takeProfile writes a CPU profile of the seconds that are measured, when profiles are wanted.
+func takeProfile(ctx context.Context, s *settings, r *running, name string) error {
+	if s.profiles == "" || r.profile == "" {
+		return nil
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s?seconds=%d", r.profile, max(1, s.seconds-1)), nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("profile: %s: %.100s", resp.Status, body)
+	}
+	if err := os.MkdirAll(s.profiles, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(s.profiles, name+".pprof"), body, 0o644)
 }
 
 func newLoad(s *settings, r *running, transport string) (*sipp.Load, func(), error) {

@@ -39,6 +39,7 @@ type settings struct {
 	phones     int
 	children   int
 	results    string
+	profiles   string
 }
 
 func main() {
@@ -59,6 +60,7 @@ func main() {
 	flag.IntVar(&s.phones, "phones", 10_000, "phones signed in at once while memory is measured")
 	flag.IntVar(&s.children, "children", 2, "Kamailio's worker processes for UDP, and again for TCP and TLS")
 	flag.StringVar(&s.results, "results", "", "folder where the table is also written; empty: nowhere")
+	flag.StringVar(&s.profiles, "profiles", "", "folder for a CPU profile of Parley of each run that is measured; empty: none are taken")
 	flag.Parse()
 	s.subjects, s.transports = strings.Split(*subjects, ","), strings.Split(*tr, ",")
 	s.kinds, s.parts = strings.Split(*kd, ","), strings.Split(*parts, ",")

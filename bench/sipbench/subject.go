@@ -38,6 +38,8 @@ type running struct {
 	ready time.Duration
 	stop  func()
 	log   func() string
+	// profile is where profiles are had, empty when they are not wanted.
+	profile string
 }
 
 // accounts of a run. Callers and callees are of one transport each: a user who is signed in over two would
@@ -98,8 +100,12 @@ func newKamailio(s *settings, dir string) (*subject, error) {
 
 // newParley makes one data directory with all users; each start serves it.
 func newParley(ctx context.Context, s *settings, dir string) (*subject, error) {
-	p, err := server.Start(ctx, server.Options{Dir: filepath.Join(dir, "data"), Domain: domain, Users: benchUsers(s),
-		Config: map[string]any{"auth": map[string]any{"algorithms": []string{"MD5"}}}}) // Debian's SIPp knows no other, and Kamailio checks the same
+	o := server.Options{Dir: filepath.Join(dir, "data"), Domain: domain, Users: benchUsers(s),
+		Config: map[string]any{"auth": map[string]any{"algorithms": []string{"MD5"}}}} // Debian's SIPp knows no other, and Kamailio checks the same
+	if s.profiles != "" {
+		o.Args = []string{"--pprof"}
+	}
+	p, err := server.Start(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +126,16 @@ func newParley(ctx context.Context, s *settings, dir string) (*subject, error) {
 			if err := p.Serve(ctx); err != nil {
 				return nil, err
 			}
-			return &running{group: p.Group(), at: p.At, tls: conf, ready: p.Ready, stop: p.Kill, log: p.Log}, nil
+			r := &running{group: p.Group(), at: p.At, tls: conf, ready: p.Ready, stop: p.Kill, log: p.Log}
+			if s.profiles != "" {
+				st, err := p.Status(ctx)
+				if err != nil {
+					p.Kill()
+					return nil, err
+				}
+				r.profile = "http://" + st.AdminHTTP + "/debug/pprof/profile"
+			}
+			return r, nil
 		},
 	}, nil
 }

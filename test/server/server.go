@@ -39,6 +39,7 @@ type Options struct {
 	Config  map[string]any  // merged into the node file: section name to keys
 	Offset  int             // for ports below 1024
 	Env     []string        // added to the environment of the server
+	Args    []string        // added to `parley serve`
 	Verbose bool            // log at level debug
 }
 
@@ -48,8 +49,10 @@ type Server struct {
 	Addr        netip.Addr
 	Binary      string
 	Ready       time.Duration // from exec to the log line that says ready, of the last start
+	ServeFlags  []string      // added to the command line of the next start
 
 	env  []string
+	args []string
 	mu   sync.Mutex
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -119,7 +122,7 @@ func Init(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Dir: o.Dir, Domain: o.Domain, Addr: o.Addr, Binary: binary, env: o.Env}
+	s := &Server{Dir: o.Dir, Domain: o.Domain, Addr: o.Addr, Binary: binary, env: o.Env, args: o.Args}
 	if err := os.MkdirAll(filepath.Dir(o.Dir), 0o700); err != nil {
 		return nil, err
 	}
@@ -193,7 +196,7 @@ func (s *Server) Configure(sections map[string]any) error {
 
 // Serve starts the server and returns when every service is ready.
 func (s *Server) Serve(ctx context.Context) error {
-	cmd := exec.Command(s.Binary, "serve", "--data", s.Dir)
+	cmd := exec.Command(s.Binary, append([]string{"serve", "--data", s.Dir}, s.args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Env = append(os.Environ(), s.env...)
 	stderr, err := cmd.StderrPipe()
