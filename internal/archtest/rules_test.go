@@ -12,7 +12,7 @@ type row struct {
 
 var rows = []row{
 	{0, []string{"uc", "sip", "xmldoc/...", "porttable"}},
-	{1, []string{"sip/...", "lane", "alarm", "person", "tomlfile"}},
+	{1, []string{"sip/...", "diag", "lane", "alarm", "person", "tomlfile"}},
 	{2, []string{"flow/...", "stack", "bus", "store", "keyring", "cert", "topology", "config", "obs"}},
 	{3, []string{"contract/...", "directory", "proxy", "notify", "gate", "httpd", "webticket", "service", "route", "plan/...", "probe", "hostfw"}},
 	{5, []string{"service/...", "service/adminapi"}},

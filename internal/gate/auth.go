@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"time"
 
+	"parley/internal/diag"
 	"parley/internal/directory"
 	"parley/internal/flow"
 	"parley/internal/sip"
@@ -45,7 +46,7 @@ func (g *Gate) authenticate(f *flow.Flow, m *sip.Message, dialog bool) (uc.Ident
 	}
 	g.earned(f)
 	if !user.Enabled {
-		return uc.Identity{}, &sip.Error{Code: 403, Diagnostic: "user is disabled"}
+		return uc.Identity{}, diag.UserDisabled.Error(g.host(), "user is disabled")
 	}
 	// Within a dialog From is what the other side called him.
 	if err := g.himself(m, user, hidden || dialog, register); err != nil {
@@ -216,10 +217,10 @@ func binaryHA1(buf []byte, secret directory.Secret, a digest.Algorithm) []byte {
 // an alias; and the same for the To of a REGISTER.
 func (g *Gate) himself(m *sip.Message, user *directory.User, hidden, register bool) *sip.Error {
 	if !hidden && !same(g.user(m.Header(sip.HFrom)), user) {
-		return &sip.Error{Code: 403, Diagnostic: "From is not the user of the credentials"}
+		return diag.NotHisAddress.Error(g.host(), "From is not the user of the credentials")
 	}
 	if register && !same(g.user(m.Header(sip.HTo)), user) {
-		return &sip.Error{Code: 403, Diagnostic: "To is not the user of the credentials"}
+		return diag.NotHisAddress.Error(g.host(), "To is not the user of the credentials")
 	}
 	return nil
 }

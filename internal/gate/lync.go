@@ -3,11 +3,11 @@ package gate
 import (
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"net/http"
 	"time"
 
+	"parley/internal/diag"
 	"parley/internal/directory"
 	"parley/internal/flow"
 	"parley/internal/sip"
@@ -169,6 +169,8 @@ func (g *Gate) handshake(tx *stack.ServerTxn, srv *sigauth.Server, p *sigauth.Pa
 	case out.Challenge != "":
 		g.counts.Challenged.Add(1)
 		return &sip.Error{Code: 401, Headers: []sip.Header{date(now), {Name: "WWW-Authenticate", Value: out.Challenge}}}
+	case out.Err == sigauth.ErrEPID:
+		return diag.LongEPID.Error(srv.Host(), out.Err.Error())
 	case out.Err != nil:
 		if errors.Is(out.Err, sigauth.ErrCredentials) || errors.Is(out.Err, sigauth.ErrSignature) {
 			g.counts.Failed.Add(1)
@@ -192,7 +194,7 @@ func (g *Gate) endpoint(m *sip.Message) error {
 	if sip.ParseNameAddr(m.Header(sip.HContact), &n) == nil && n.Instance() != nil {
 		return nil
 	}
-	return &sip.Error{Code: 400, Diagnostic: "neither epid nor +sip.instance", Headers: []sip.Header{g.diagnostics(4010, "Missing epid and sip.instance")}}
+	return diag.NoEndpointID.Error(g.host(), "neither epid nor +sip.instance")
 }
 
 // admitSigned lets a request in that was signed with an association.
@@ -206,9 +208,9 @@ func (g *Gate) admitSigned(tx *stack.ServerTxn, s *sigauth.Session, a *sigauth.A
 	}
 	switch {
 	case !known:
-		return &sip.Error{Code: 404, Diagnostic: "user does not exist", Headers: []sip.Header{g.diagnostics(4006, "User does not exist")}}
+		return diag.NotInPool.Error(g.host(), "user does not exist")
 	case !user.Enabled:
-		return &sip.Error{Code: 403, Diagnostic: "user is disabled", Headers: []sip.Header{g.publicDiagnostics(4005, "User is disabled")}}
+		return diag.UserDisabled.Error(g.host(), "user is disabled")
 	case register && a.Owner != user:
 		// He was changed, perhaps in his password: he shows it again.
 		return g.signIn(f, m, sigauth.ErrUnknown)
@@ -222,7 +224,6 @@ func (g *Gate) admitSigned(tx *stack.ServerTxn, s *sigauth.Session, a *sigauth.A
 	}
 	if err := g.himself(m, user, hidden || dialog, register); err != nil {
 		g.counts.Impostors.Add(1)
-		err.Headers = append(err.Headers, g.publicDiagnostics(4004, "Credentials provided are not authorized to act as specified from URI"))
 		return err
 	}
 	g.counts.Admitted.Add(1)
@@ -242,8 +243,10 @@ func (g *Gate) signIn(f *flow.Flow, m *sip.Message, cause error) error {
 		e.Headers = appendSchemes(e.Headers, srv)
 		switch cause {
 		case sigauth.ErrUnknown, sigauth.ErrUnsigned:
+		case sigauth.ErrClockSkew:
+			diag.ClockSkew.On(srv.Host(), e)
 		default:
-			e.Headers = append(e.Headers, g.diagnostics(1000, "Final handshake failed: "+cause.Error()))
+			e.Headers = append(e.Headers, diag.HandshakeFailed.Header(srv.Host(), cause.Error()))
 		}
 	}
 	return e
@@ -278,22 +281,12 @@ func date(now time.Time) sip.Header {
 	return sip.Header{Name: "Date", Value: now.UTC().Format(http.TimeFormat)}
 }
 
-// diagnostics says why in the way of [MS-OCER], for clients inside; public
-// ones may be shown to anybody.
-func (g *Gate) diagnostics(id int, reason string) sip.Header {
-	return g.errorReport("ms-diagnostics", id, reason)
-}
-
-func (g *Gate) publicDiagnostics(id int, reason string) sip.Header {
-	return g.errorReport("ms-diagnostics-public", id, reason)
-}
-
-func (g *Gate) errorReport(name string, id int, reason string) sip.Header {
-	v := fmt.Sprintf(`%d;reason="%s"`, id, reason)
+// host is the name by which clients know this server, for reports.
+func (g *Gate) host() string {
 	if srv := g.signing.Load(); srv != nil {
-		v += fmt.Sprintf(`;source="%s"`, srv.Host())
+		return srv.Host()
 	}
-	return sip.Header{Name: name, Value: v}
+	return ""
 }
 
 // keptBuffer is how much memory a connection keeps for signing between

@@ -62,7 +62,7 @@ func (n *Node) buildSIP(ctx context.Context) error {
 			ConnsPerIP: limits.PerAddress},
 	})
 	n.layer.SetTrace(n.traceFlow)
-	n.proxy = proxy.New(proxy.Config{Stack: n.stack, Log: n.log, Key: routeKey, IsLocal: n.isSelf})
+	n.proxy = proxy.New(proxy.Config{Stack: n.stack, Log: n.log, Host: n.fqdn(), Key: routeKey, IsLocal: n.isSelf})
 	n.gate, err = gate.New(gate.Config{
 		Users:    n.dir,
 		Log:      n.log,
@@ -88,6 +88,7 @@ func (n *Node) buildSIP(ctx context.Context) error {
 		Handler:     n.handler,
 		IsSelf:      n.isSelf,
 		StaticRoute: n.staticRoute,
+		Host:        n.fqdn(),
 		Events:      n.eventPackages,
 	})
 	n.stack.Start(n.layer)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 
+	"parley/internal/diag"
 	"parley/internal/sip"
 	"parley/internal/stack"
 	"parley/internal/uc"
@@ -23,17 +24,17 @@ func (p *Proxy) InDialog(tx *stack.ServerTxn) bool {
 	switch {
 	case errors.Is(err, errGone):
 		p.stats.gone.Add(1)
-		tx.Fail(&sip.Error{Code: 430, Reason: "Flow Failed"})
+		tx.Fail(diag.ConnectionEnded.On(p.cfg.Host, &sip.Error{Code: 430, Reason: "Flow Failed"}))
 		return true
 	case err != nil:
 		p.stats.forged.Add(1)
-		tx.Fail(&sip.Error{Code: 403})
+		tx.Fail(diag.RouteEnded.Error(p.cfg.Host, ""))
 		return true
 	}
 	if m.ToTag() == nil && !trusted(tx.Identity()) {
 		// A token alone does not open a dialog: it would go past everything that is decided about new requests.
 		p.stats.forged.Add(1)
-		tx.Fail(&sip.Error{Code: 403})
+		tx.Fail(diag.RouteEnded.Error(p.cfg.Host, ""))
 		return true
 	}
 	b := [1]Branch{}

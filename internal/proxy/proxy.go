@@ -15,6 +15,9 @@ type Config struct {
 	Stack *stack.Stack
 	Log   *slog.Logger
 
+	// Host is the name of this server, for reports to clients.
+	Host string
+
 	// Key signs route tokens, 32 bytes. With the same key after a restart, the routes of calls over UDP stay
 	// valid. Nil makes a key for this process.
 	Key []byte

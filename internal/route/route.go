@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"parley/internal/contract/binding"
+	"parley/internal/diag"
 	"parley/internal/directory"
 	"parley/internal/proxy"
 	"parley/internal/service"
@@ -42,6 +43,8 @@ type Config struct {
 	// StaticRoute finds the route for a host that is none of our domains. Nil
 	// knows none.
 	StaticRoute func(host string, phone bool) (topology.StaticRoute, bool)
+	// Host is the name of this server, for reports to clients.
+	Host string
 	// Events are the event packages served here, for Allow-Events.
 	Events func() string
 }
@@ -268,7 +271,7 @@ func (r *Router) user(m *sip.Message, u *sip.URI) Decision {
 	var buf [96]byte // goes to the heap with the interface call; longer addresses grow
 	aor, err := u.AppendAOR(buf[:0])
 	if err != nil {
-		return refuse(m, &sip.Error{Code: 404, Diagnostic: "not an address of record"})
+		return refuse(m, diag.UnknownRecipient.Error(r.cfg.Host, "not an address of record"))
 	}
 	user, ok := r.cfg.Users.LookupBytes(aor)
 	if !ok && isNumber(u.User) {
@@ -316,7 +319,7 @@ func (r *Router) known(m *sip.Message, u *sip.URI, user *directory.User, ok bool
 				return Service{h} // looks at To, not at the request URI
 			}
 		}
-		return refuse(m, &sip.Error{Code: 404})
+		return refuse(m, diag.UnknownRecipient.Error(r.cfg.Host, ""))
 	}
 	endpoint, lync := binding.EndpointOf(u)
 	if h, found := r.handler(m); found && !((u.IsGRUU() || lync) && m.Method() == sip.MESSAGE) {
@@ -372,7 +375,7 @@ func (r *Router) tempGRUU(m *sip.Message, u *sip.URI) Decision {
 		return refuse(m, &sip.Error{Code: 404, Diagnostic: err.Error()})
 	}
 	if user, ok := r.cfg.Users.LookupBytes([]byte(aor)); !ok || !user.Enabled {
-		return refuse(m, &sip.Error{Code: 404})
+		return refuse(m, diag.UnknownRecipient.Error(r.cfg.Host, ""))
 	}
 	set := r.cfg.Bindings.Of(aor)
 	for _, b := range set {
@@ -407,7 +410,7 @@ func (r *Router) foreign(id uc.Identity, m *sip.Message, u *sip.URI) Decision {
 			return r.hop(m, hop)
 		}
 	}
-	return refuse(m, &sip.Error{Code: 403, Diagnostic: "not a domain of this server"})
+	return refuse(m, diag.NoRouteToDomain.Error(r.cfg.Host, "not a domain of this server"))
 }
 
 func (r *Router) hop(m *sip.Message, hop topology.StaticRoute) Decision {

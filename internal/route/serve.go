@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"parley/internal/contract/binding"
+	"parley/internal/diag"
 	"parley/internal/proxy"
 	"parley/internal/sip"
 	"parley/internal/sip/digest"
@@ -45,7 +46,7 @@ func (r *Router) Serve(tx *stack.ServerTxn) {
 		r.counts.Members.Add(1)
 		// Signalling between members is not there yet; to the caller the user
 		// cannot be reached at the moment.
-		tx.Fail(&sip.Error{Code: 480, Diagnostic: "signed in on another member: " + d.Node})
+		tx.Fail(diag.ServerUnreachable.Error(r.cfg.Host, "signed in on another member: "+d.Node))
 	case Hop:
 		r.counts.Hops.Add(1)
 		b := proxy.Branch{Dest: stack.Destination{URI: hopURI(d.Route)}}

@@ -6,8 +6,10 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"net/http"
+	"strconv"
 	"time"
 
+	"parley/internal/diag"
 	"parley/internal/uc"
 	"parley/internal/xmldoc"
 )
@@ -133,22 +135,15 @@ func (i *Issuer) AppendAnswer(dst []byte, r *Request, aor uc.AOR, audience strin
 }
 
 // Fault answers a SOAP request with a fault ([MS-OCAUTHWS] 2.2).
-func Fault(w http.ResponseWriter, id int, text string) {
+func Fault(w http.ResponseWriter, id diag.ID, text string) {
 	b := []byte(`<s:Envelope xmlns:s="` + soapNS + `"><s:Body><s:Fault><faultcode>s:Client</faultcode>`)
 	b = xmldoc.AppendElement(b, "faultstring", text)
 	b = append(b, `<detail><OCSDiagnosticsFault xmlns="urn:component:Microsoft.Rtc.WebAuthentication.2010"><Ms-Diagnostics-Fault><ErrorId>`...)
-	b = appendInt(b, id)
+	b = strconv.AppendUint(b, uint64(id), 10)
 	b = append(b, `</ErrorId>`...)
 	b = xmldoc.AppendElement(b, "Reason", text)
 	b = append(b, `</Ms-Diagnostics-Fault></OCSDiagnosticsFault></detail></s:Fault></s:Body></s:Envelope>`...)
 	Write(w, http.StatusInternalServerError, b)
-}
-
-func appendInt(dst []byte, n int) []byte {
-	if n >= 10 {
-		dst = appendInt(dst, n/10)
-	}
-	return append(dst, byte('0'+n%10))
 }
 
 // Write answers with an XML document.

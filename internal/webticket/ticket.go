@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"parley/internal/diag"
 	"parley/internal/uc"
 	"parley/internal/xmldoc"
 )
@@ -57,6 +58,17 @@ var (
 	ErrAudience = errors.New("the web ticket is for another service")
 	ErrProof    = errors.New("the web ticket was not signed with its key")
 )
+
+// Report is how a client is told that its ticket is not taken.
+func Report(err error) diag.ID {
+	switch err {
+	case ErrNone:
+		return diag.WebNoTicket
+	case ErrExpired:
+		return diag.WebTicketExpired
+	}
+	return diag.WebTicketInvalid
+}
 
 const (
 	samlNS  = "urn:oasis:names:tc:SAML:1.0:assertion"

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"parley/internal/diag"
 	"parley/internal/httpd"
 	"parley/internal/service"
 	"parley/internal/topology"
@@ -115,7 +116,7 @@ func (s *Service) user(a *answer, r *http.Request) {
 		a.w.Header().Set("X-MS-WebTicketURL", a.base+"/WebTicket/WebTicketService.svc")
 		a.w.Header().Set("X-MS-WebTicketSupported", "cwt,saml")
 		if err != webticket.ErrNone {
-			a.w.Header().Set("X-Ms-diagnostics", `28032;source="`+s.host.Node.FQDN+`";reason="`+err.Error()+`"`)
+			a.w.Header().Set(diag.Web.String(), webticket.Report(err).WebValue(s.host.Node.FQDN, err.Error()))
 		}
 		a.w.WriteHeader(http.StatusUnauthorized)
 		return

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"parley/internal/contract/usercert"
+	"parley/internal/diag"
 	"parley/internal/directory"
 	"parley/internal/httpd"
 	"parley/internal/service"
@@ -199,40 +200,30 @@ func (s *Service) publish(w http.ResponseWriter, r *http.Request, at string) {
 	now := s.host.Now()
 	ticket, envelope, err := s.host.Web.Tickets.Proof(body, at, now)
 	if err != nil {
-		webticket.Fault(w, faultID(err), err.Error())
+		webticket.Fault(w, webticket.Report(err), err.Error())
 		return
 	}
 	user, ok := s.host.Directory.Lookup(ticket.AOR)
 	if !ok || !user.Enabled {
-		webticket.Fault(w, 28020, "the user is disabled")
+		webticket.Fault(w, diag.WebNoTicket, "the user is disabled")
 		return
 	}
 	ask, err := parse(envelope)
 	if err != nil {
-		webticket.Fault(w, 28000, err.Error())
+		webticket.Fault(w, diag.WebRequest, err.Error())
 		return
 	}
 	if ask.entity != "" && ask.entity != user.AOR {
-		webticket.Fault(w, 28020, "the certificate is for somebody else")
+		webticket.Fault(w, diag.WebNoTicket, "the certificate is for somebody else")
 		return
 	}
 	c, err := s.issue(r.Context(), user, ask, now)
 	if err != nil {
 		s.host.Log.Error("certificate not issued", "user", user.AOR, "err", err)
-		webticket.Fault(w, 28000, "the certificate cannot be issued now")
+		webticket.Fault(w, diag.WebRequest, "the certificate cannot be issued now")
 		return
 	}
 	webticket.Write(w, http.StatusOK, answer(c))
-}
-
-func faultID(err error) int {
-	switch err {
-	case webticket.ErrNone:
-		return 28020
-	case webticket.ErrExpired:
-		return 28033
-	}
-	return 28032
 }
 
 // issue makes a certificate, stores it and takes it from then on, and no other of the device.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"parley/internal/contract/binding"
+	"parley/internal/diag"
 	"parley/internal/sip"
 	"parley/internal/sip/sigauth"
 )
@@ -17,13 +18,12 @@ func lyncClient(m *sip.Message) bool {
 
 // readLync completes what was read of a REGISTER of a Lync-protocol client and
 // checks what only it sends ([MS-SIPREGE] 3.1.2.5.1, [MS-SIPRE] 3.5).
-func (s *scratch) readLync(m *sip.Message) *sip.Error {
+func (s *scratch) readLync(m *sip.Message, host string) *sip.Error {
 	switch {
 	case m.HasToken(sip.HSupported, "msrtc-event-categories") && !m.HasToken(sip.HSupported, "gruu-10"):
-		return &sip.Error{Code: 421, Headers: []sip.Header{{Name: "Require", Value: "gruu-10"},
-			{Name: "ms-diagnostics-public", Value: `2057;reason="gruu-10 is required"`}}}
+		return diag.GRUURequired.On(host, &sip.Error{Code: 421, Headers: []sip.Header{{Name: "Require", Value: "gruu-10"}}})
 	case m.Has(sip.HEvent) && !is(m.Header(sip.HEvent), "registration"):
-		return &sip.Error{Code: 489, Headers: []sip.Header{{Name: "ms-diagnostics-public", Value: `4055;reason="Event is not registration"`}}}
+		return diag.RegisterEvent.Error(host, "Event is not registration")
 	}
 	epid := sigauth.EPID(m)
 	for i := range s.req.Contacts {

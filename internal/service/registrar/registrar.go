@@ -23,6 +23,7 @@ import (
 
 	"parley/internal/config"
 	"parley/internal/contract/binding"
+	"parley/internal/diag"
 	"parley/internal/directory"
 	"parley/internal/porttable"
 	"parley/internal/service"
@@ -170,13 +171,13 @@ func (r *Registrar) register(tx *stack.ServerTxn) error {
 		return err
 	}
 	if id := tx.Identity(); id.Class == uc.Client && id.AOR != user.AOR {
-		return &sip.Error{Code: 403, Diagnostic: "a user may only register himself"}
+		return diag.NotHisAddress.Error(r.host.Node.FQDN, "a user may only register himself")
 	}
 	sc := r.scratch.Get().(*scratch)
 	defer r.scratch.Put(sc)
 	req, refusal := sc.read(m, user.AOR, tx.Flow())
 	if refusal == nil && lyncClient(m) {
-		refusal = sc.readLync(m)
+		refusal = sc.readLync(m, r.host.Node.FQDN)
 	}
 	if refusal != nil {
 		return refusal
@@ -239,9 +240,9 @@ func (r *Registrar) user(m *sip.Message) (*directory.User, error) {
 	user, ok := r.host.Directory.LookupBytes(aor)
 	switch {
 	case !ok:
-		return nil, &sip.Error{Code: 404}
+		return nil, diag.NotInPool.Error(r.host.Node.FQDN, "")
 	case !user.Enabled:
-		return nil, &sip.Error{Code: 403, Diagnostic: "user is disabled"}
+		return nil, diag.UserDisabled.Error(r.host.Node.FQDN, "user is disabled")
 	}
 	return user, nil
 }

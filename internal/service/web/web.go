@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parley/internal/diag"
 	"parley/internal/httpd"
 	"parley/internal/porttable"
 	"parley/internal/service"
@@ -117,16 +118,16 @@ func (s *Service) issue(w http.ResponseWriter, r *http.Request) {
 	}
 	req, err := webticket.ParseRequest(body)
 	if err != nil {
-		webticket.Fault(w, 28000, "The request for a web ticket cannot be read")
+		webticket.Fault(w, diag.WebRequest, "The request for a web ticket cannot be read")
 		return
 	}
 	address, err := url.Parse(req.Address)
 	switch {
 	case err != nil || address.Path == "":
-		webticket.Fault(w, 28000, "The request does not say which service the web ticket is for")
+		webticket.Fault(w, diag.WebRequest, "The request does not say which service the web ticket is for")
 		return
 	case req.AOR != "" && req.AOR != aor:
-		webticket.Fault(w, 28020, "The SIP URI in the claim type requirements of the web ticket request does not match the SIP URI associated with the presented credential")
+		webticket.Fault(w, diag.WebNoTicket, "The SIP URI in the claim type requirements of the web ticket request does not match the SIP URI associated with the presented credential")
 		return
 	}
 	now := s.host.Now()
