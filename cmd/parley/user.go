@@ -22,12 +22,12 @@ import (
 func userCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "user",
-		Short: "Add, list, show, change, disable, enable and remove users",
+		Short: "Add, list, show, change, disable, enable and remove users, and give them photos",
 		Long: `Add, list, show, change, disable, enable and remove users.
 
 These verbs go to the running server; when it is stopped they work on its data directory.`,
 	}
-	cmd.AddCommand(userAddCommand(), userListCommand(), userShowCommand(), userSetCommand(),
+	cmd.AddCommand(userAddCommand(), userListCommand(), userShowCommand(), userSetCommand(), userPhotoCommand(),
 		userEnableCommand("disable", "Keep a user from signing in, without removing anything", false),
 		userEnableCommand("enable", "Let a disabled user sign in again", true),
 		userRemoveCommand())
@@ -59,6 +59,7 @@ type userFlags struct {
 	phones        []string
 	aliases       []string
 	policy        []string
+	card          map[string]*string // by the name of its flag
 	passwordStdin bool
 	json          bool
 }
@@ -67,9 +68,33 @@ func (f *userFlags) define(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.name, "name", "", `display name, such as "Alice Example"`)
 	cmd.Flags().StringArrayVar(&f.phones, "phone", nil, "phone number, such as tel:+15550100; may be repeated; an empty one removes all")
 	cmd.Flags().StringArrayVar(&f.aliases, "alias", nil, "further address, such as a.example@example.test; may be repeated; an empty one removes all")
+	f.card = map[string]*string{}
+	for _, c := range card {
+		f.card[c.flag] = cmd.Flags().String(c.flag, "", c.doc)
+	}
 	cmd.Flags().StringArrayVar(&f.policy, "policy", nil, "policy as KEY=VALUE; may be repeated")
 	cmd.Flags().BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from standard input: its first line")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
+}
+
+// card are the flags of the business card with the names of directory.Profile.
+var card = []struct{ flag, name, doc string }{
+	{"given-name", "givenName", "given name"},
+	{"surname", "sn", "surname"},
+	{"title", "title", "job title"},
+	{"department", "department", "department"},
+	{"company", "company", "company"},
+	{"office", "physicalDeliveryOfficeName", "office, such as a room"},
+	{"mail", "mail", "mail address, when it is not the SIP address"},
+	{"work-phone", "telephoneNumber", "work number as shown to others, when it is not the first --phone"},
+	{"home-phone", "homePhone", "home number as shown to others"},
+	{"mobile", "mobile", "mobile number as shown to others"},
+	{"other-phone", "otherTelephone", "another number as shown to others"},
+	{"street", "streetAddress", "street"},
+	{"city", "l", "city"},
+	{"state", "st", "state or province"},
+	{"postal-code", "postalCode", "postal code"},
+	{"country", "c", "country"},
 }
 
 // change is what was said on the command line and nothing else.
@@ -83,6 +108,14 @@ func (f *userFlags) change(cmd *cobra.Command) (adminapi.UserChange, error) {
 	}
 	if cmd.Flags().Changed("alias") {
 		c.Aliases = notEmpty(f.aliases)
+	}
+	for _, field := range card {
+		if cmd.Flags().Changed(field.flag) {
+			if c.Profile == nil {
+				c.Profile = map[string]string{}
+			}
+			c.Profile[field.name] = *f.card[field.flag]
+		}
 	}
 	if cmd.Flags().Changed("policy") {
 		c.Policy = map[string]json.RawMessage{}
@@ -238,6 +271,22 @@ func printUser(w io.Writer, u adminapi.User, asJSON bool) error {
 	if len(u.Aliases) > 0 {
 		fmt.Fprintf(tw, "aliases\t%s\n", strings.Join(u.Aliases, " "))
 	}
+	said, err := json.Marshal(u.Profile)
+	if err != nil {
+		return err
+	}
+	var fields map[string]string
+	if err := json.Unmarshal(said, &fields); err != nil {
+		return err
+	}
+	for _, c := range card {
+		if v := fields[c.name]; v != "" {
+			fmt.Fprintf(tw, "%s\t%s\n", strings.ReplaceAll(c.flag, "-", " "), v)
+		}
+	}
+	if u.PhotoSize > 0 {
+		fmt.Fprintf(tw, "photo\t%d bytes\n", u.PhotoSize)
+	}
 	if !u.HasPassword {
 		fmt.Fprintln(tw, "password\tnone: cannot sign in")
 	}
@@ -255,7 +304,7 @@ func userSetCommand() *cobra.Command {
 	var f userFlags
 	cmd := &cobra.Command{
 		Use:   "set USER@DOMAIN",
-		Short: "Change a user's name, phones, policy or password",
+		Short: "Change a user's name, phones, business card, policy or password",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			change, err := f.change(cmd)
@@ -263,7 +312,7 @@ func userSetCommand() *cobra.Command {
 				return err
 			}
 			if reflect.ValueOf(change).IsZero() {
-				return errors.New("nothing to change: give --name, --phone, --policy or --password-stdin")
+				return errors.New("nothing to change: give --name, --phone, --title and the like, --policy or --password-stdin")
 			}
 			return changeUser(cmd, args[0], change, f.json)
 		},

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"image"
+	"image/png"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -93,6 +95,49 @@ func TestUserIsMadeChangedAndRemoved(t *testing.T) {
 	}
 	if got := strings.Join(did, " "); got != "user.remove user.change user.add" {
 		t.Errorf("audited: %s", got)
+	}
+}
+
+func TestUserHasABusinessCardAndAPhoto(t *testing.T) {
+	_, c := start(t)
+	var picture bytes.Buffer
+	if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 4, 4))); err != nil {
+		t.Fatal(err)
+	}
+	photo := picture.Bytes()
+	var u adminapi.User
+	if _, err := c.Do(t.Context(), http.MethodPut, "/users/alice@example.test", "*",
+		adminapi.UserChange{Profile: map[string]string{"title": "Engineer", "c": "NZ"}, Photo: &photo}, &u); err != nil || u.PhotoSize != len(photo) || u.Profile.Country != "NZ" {
+		t.Fatalf("add: %v %+v", err, u)
+	}
+	u = adminapi.User{}
+	if _, err := c.Do(t.Context(), http.MethodPatch, "/users/alice@example.test", "*",
+		adminapi.UserChange{Profile: map[string]string{"title": "", "l": "Nelson"}}, &u); err != nil || u.Profile.Title != "" || u.Profile.City != "Nelson" || u.Profile.Country != "NZ" {
+		t.Fatalf("change: %v %+v", err, u)
+	}
+	var p adminapi.Photo
+	if err := c.Get(t.Context(), "/users/alice@example.test/photo", &p); err != nil || p.Type != "image/png" || !bytes.Equal(p.Image, photo) {
+		t.Errorf("photo: %v %+v", err, p)
+	}
+	none, bad := []byte{}, []byte("GIF89a")
+	if p := problem(t, c, http.MethodPatch, "/users/alice@example.test", "*", adminapi.UserChange{Photo: &bad}); p.ID != "bad-user" {
+		t.Errorf("bad photo: %+v", p)
+	}
+	if p := problem(t, c, http.MethodPut, "/users/bob@example.test", "*", adminapi.UserChange{Photo: &bad}); p.ID != "bad-user" {
+		t.Errorf("new user with a bad photo: %+v", p)
+	}
+	if p := problem(t, c, http.MethodGet, "/users/bob@example.test", "", nil); p.Status != 404 {
+		t.Errorf("and is there all the same: %+v", p)
+	}
+	if p := problem(t, c, http.MethodPatch, "/users/alice@example.test", "*", adminapi.UserChange{Profile: map[string]string{"shoeSize": "9"}}); p.ID != "bad-profile" {
+		t.Errorf("unknown field: %+v", p)
+	}
+	u = adminapi.User{}
+	if _, err := c.Do(t.Context(), http.MethodPatch, "/users/alice@example.test", "*", adminapi.UserChange{Photo: &none}, &u); err != nil || u.PhotoSize != 0 {
+		t.Fatalf("remove the photo: %v %+v", err, u)
+	}
+	if p := problem(t, c, http.MethodGet, "/users/alice@example.test/photo", "", nil); p.ID != "no-photo" {
+		t.Errorf("photo that is gone: %+v", p)
 	}
 }
 

@@ -129,6 +129,7 @@ func (s *Server) Handler() http.Handler {
 	u := users{s.cfg.Users, s.audit}
 	handle("GET /api/v1/users", u.list)
 	handle("GET /api/v1/users/{aor}", u.show)
+	handle("GET /api/v1/users/{aor}/photo", u.photo)
 	handle("PUT /api/v1/users/{aor}", u.add)
 	handle("PATCH /api/v1/users/{aor}", u.change)
 	handle("DELETE /api/v1/users/{aor}", u.remove)

@@ -88,16 +88,18 @@ type Flow struct {
 
 // User is a user as the API shows one; the password is never shown.
 type User struct {
-	AOR         string           `json:"aor"`
-	Name        string           `json:"name"`
-	Aliases     []string         `json:"aliases"`
-	Phones      []string         `json:"phones"`
-	Enabled     bool             `json:"enabled"`
-	HasPassword bool             `json:"has_password"`
-	Policy      directory.Policy `json:"policy"`
-	Created     time.Time        `json:"created"`
-	Changed     time.Time        `json:"changed"`
-	Version     int64            `json:"version"` // the ETag
+	AOR         string            `json:"aor"`
+	Name        string            `json:"name"`
+	Aliases     []string          `json:"aliases"`
+	Phones      []string          `json:"phones"`
+	Enabled     bool              `json:"enabled"`
+	HasPassword bool              `json:"has_password"`
+	Policy      directory.Policy  `json:"policy"`
+	Profile     directory.Profile `json:"profile"`
+	PhotoSize   int               `json:"photo_size,omitempty"` // bytes; 0 without a photo
+	Created     time.Time         `json:"created"`
+	Changed     time.Time         `json:"changed"`
+	Version     int64             `json:"version"` // the ETag
 }
 
 // UserChange is the body of PUT (a new user) and PATCH. Fields left out keep
@@ -109,6 +111,14 @@ type UserChange struct {
 	Enabled  *bool                      `json:"enabled,omitempty"`
 	Password *string                    `json:"password,omitempty"`
 	Policy   map[string]json.RawMessage `json:"policy,omitempty"`
+	Profile  map[string]string          `json:"profile,omitempty"` // by the names of directory.Profile; empty values remove
+	Photo    *[]byte                    `json:"photo,omitempty"`   // JPEG or PNG in base64; empty removes
+}
+
+// Photo is GET /api/v1/users/{aor}/photo.
+type Photo struct {
+	Type  string `json:"type"` // "image/jpeg" or "image/png"
+	Image []byte `json:"image"`
 }
 
 // Change is one difference that a reload makes.

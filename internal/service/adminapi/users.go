@@ -75,9 +75,23 @@ func (u users) add(w http.ResponseWriter, r *http.Request) error {
 		}
 		n.Policy = &p
 	}
+	var err error
+	if n.Profile, err = mergeProfile(n.Profile, c.Profile); err != nil {
+		return err
+	}
+	if c.Photo != nil && len(*c.Photo) > 0 {
+		if _, err := directory.ParsePhoto(*c.Photo); err != nil {
+			return userError(n.AOR, err)
+		}
+	}
 	one, err := u.dir.Add(r.Context(), n)
 	if err != nil {
 		return userError(n.AOR, err)
+	}
+	if c.Photo != nil && len(*c.Photo) > 0 {
+		if one, err = u.dir.SetPhoto(r.Context(), one.AOR, *c.Photo, 0); err != nil {
+			return userError(n.AOR, err)
+		}
 	}
 	u.audit(r, "user.add", string(one.AOR), c.audited())
 	w.Header().Set("Location", "/api/v1/users/"+string(one.AOR))
@@ -109,7 +123,14 @@ func (u users) change(w http.ResponseWriter, r *http.Request) error {
 		}
 		set.Policy = &p
 	}
-	if c.Name != nil || c.Aliases != nil || c.Phones != nil || c.Enabled != nil || c.Policy != nil {
+	if c.Profile != nil {
+		p, err := mergeProfile(one.Profile, c.Profile)
+		if err != nil {
+			return err
+		}
+		set.Profile = &p
+	}
+	if c.Name != nil || c.Aliases != nil || c.Phones != nil || c.Enabled != nil || c.Policy != nil || c.Profile != nil {
 		if one, err = u.dir.Set(r.Context(), aor, set); err != nil {
 			return userError(string(aor), err)
 		}
@@ -121,6 +142,11 @@ func (u users) change(w http.ResponseWriter, r *http.Request) error {
 			return userError(string(one.AOR), err)
 		}
 		one, _ = u.dir.Lookup(one.AOR)
+	}
+	if c.Photo != nil {
+		if one, err = u.dir.SetPhoto(r.Context(), one.AOR, *c.Photo, 0); err != nil {
+			return userError(string(aor), err)
+		}
 	}
 	u.audit(r, "user.change", string(one.AOR), c.audited())
 	return answerUser(w, one)
@@ -183,8 +209,41 @@ func merge(p directory.Policy, changes map[string]json.RawMessage) (directory.Po
 	return p, nil
 }
 
-// audited is the change as it may be kept: without the password.
+// mergeProfile puts single fields over those a user has.
+func mergeProfile(p directory.Profile, changes map[string]string) (directory.Profile, error) {
+	b, err := json.Marshal(changes)
+	if err != nil {
+		return p, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&p); err != nil {
+		return p, &Problem{http.StatusUnprocessableEntity, "bad-profile", "profile: " + strings.TrimPrefix(err.Error(), "json: ")}
+	}
+	return p, nil
+}
+
+func (u users) photo(w http.ResponseWriter, r *http.Request) error {
+	one, err := u.find(r)
+	if err != nil {
+		return err
+	}
+	p, err := u.dir.Photo(r.Context(), one.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return &Problem{http.StatusNotFound, "no-photo", fmt.Sprintf("%s has no photo", one.AOR)}
+	}
+	if err != nil {
+		return userError(string(one.AOR), err)
+	}
+	return reply(w, Photo{p.Type, p.Image})
+}
+
+// audited is the change as it may be kept: without password and picture.
 func (c UserChange) audited() UserChange {
+	if c.Photo != nil {
+		size := []byte(fmt.Sprintf("[%d bytes]", len(*c.Photo)))
+		c.Photo = &size
+	}
 	if c.Password != nil {
 		hidden := "[changed]"
 		c.Password = &hidden
@@ -222,6 +281,6 @@ func shape(u *directory.User) User {
 		aliases = append(aliases, string(a))
 	}
 	return User{AOR: string(u.AOR), Name: u.Name, Aliases: aliases, Phones: list(u.Phones), Enabled: u.Enabled,
-		HasPassword: u.HasPassword, Policy: u.Policy, Created: u.Created.UTC().Truncate(time.Microsecond),
+		HasPassword: u.HasPassword, Policy: u.Policy, Profile: u.Profile, PhotoSize: u.PhotoSize, Created: u.Created.UTC().Truncate(time.Microsecond),
 		Changed: u.Changed.UTC().Truncate(time.Microsecond), Version: u.Version}
 }
