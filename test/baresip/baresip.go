@@ -43,6 +43,8 @@ type Config struct {
 	Account   []string // further account parameters, such as "pubint=300"
 	Lines     []string // further lines of the configuration
 	Dir       string   // for its files; must exist
+	Addr      string   // of the phone; default 127.0.0.1
+	RTP       [2]int   // first and last port of its media; default some that are free
 }
 
 // Event is what the phone says happened.
@@ -71,8 +73,8 @@ type Phone struct {
 }
 
 const configuration = `poll_method             epoll
-sip_listen              127.0.0.1:%[1]d
-net_interface           127.0.0.1
+sip_listen              %[8]s:%[1]d
+net_interface           %[8]s
 call_local_timeout      %[7]d
 call_max_calls          4
 audio_player            aubridge,sink%[1]d
@@ -125,6 +127,12 @@ func Start(ctx context.Context, c Config) (*Phone, error) {
 	if c.GiveUp == 0 {
 		c.GiveUp = 120
 	}
+	if c.Addr == "" {
+		c.Addr = "127.0.0.1"
+	}
+	if c.RTP == [2]int{} {
+		c.RTP = [2]int{port + 10, port + 29}
+	}
 	p := &Phone{Config: c, Port: port, done: make(chan struct{}), changed: make(chan struct{})}
 	if err := p.write(port); err != nil {
 		return nil, err
@@ -166,7 +174,7 @@ func (p *Phone) write(port int) error {
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf(configuration, port, c.Dir, port+10, port+29, port+2, modules, c.GiveUp)
+	text := fmt.Sprintf(configuration, port, c.Dir, c.RTP[0], c.RTP[1], port+2, modules, c.GiveUp, c.Addr)
 	if c.CAFile != "" {
 		text += "sip_cafile " + c.CAFile + "\n"
 	}

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -72,41 +71,13 @@ func TestBalancer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	dir := t.TempDir()
-	run := func(machine, log string, args ...string) *exec.Cmd {
-		t.Helper()
-		f, err := os.Create(filepath.Join(dir, log))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		cmd := n.Command(machine, args...)
-		cmd.Stdout, cmd.Stderr, cmd.WaitDelay = f, f, time.Second
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		return cmd
-	}
-	text := func(log string) string {
-		b, _ := os.ReadFile(filepath.Join(dir, log))
-		return string(b)
-	}
-	eventually := func(what string, log string, ok func() bool) {
-		t.Helper()
-		for deadline := time.Now().Add(60 * time.Second); !ok(); time.Sleep(200 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: not within a minute\n%s", what, text(log))
-			}
-		}
-	}
+	pr := programs{n, t.TempDir()}
 	serve := func(name string) *exec.Cmd {
-		cmd := run(name, name+".log", program, "serve", "--data", filepath.Join(dir, name))
-		eventually(name+" starts", name+".log", func() bool { return strings.Contains(text(name+".log"), "msg=ready") })
-		return cmd
+		return pr.serve(t, name, program)
 	}
 	servers := map[string]*exec.Cmd{}
 	for name, address := range map[string]string{"fe01": "10.80.0.11", "fe02": "10.80.0.12"} {
-		if out, err := n.Command(name, program, "init", "--data", filepath.Join(dir, name), "--domain", "example.test", "--address", address, "--node", name+".example.test").CombinedOutput(); err != nil {
+		if out, err := n.Command(name, program, "init", "--data", filepath.Join(pr.dir, name), "--domain", "example.test", "--address", address, "--node", name+".example.test").CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		servers[name] = serve(name)
@@ -117,11 +88,11 @@ func TestBalancer(t *testing.T) {
 			cmd.Wait()
 		}
 	})
-	config := filepath.Join(dir, "haproxy.cfg")
+	config := filepath.Join(pr.dir, "haproxy.cfg")
 	if err := os.WriteFile(config, files[0].Data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	lb := run("lb", "haproxy.log", "haproxy", "-db", "-f", config)
+	lb := pr.start(t, "lb", "haproxy.log", "haproxy", "-db", "-f", config)
 	t.Cleanup(func() {
 		lb.Process.Kill()
 		lb.Wait()
@@ -146,7 +117,7 @@ func TestBalancer(t *testing.T) {
 	}
 	const sip, web = "5061", "4443"
 	for _, port := range []string{sip, web} {
-		eventually("both answer on "+port, "haproxy.log", func() bool { got := seen(port, 4); return got["fe01"] > 0 && got["fe02"] > 0 })
+		pr.eventually(t, "both answer on "+port, "haproxy.log", func() bool { got := seen(port, 4); return got["fe01"] > 0 && got["fe02"] > 0 })
 	}
 	// Both protocols are spoken end to end.
 	ask := func() []probe.Result {
@@ -188,6 +159,6 @@ func TestBalancer(t *testing.T) {
 	check("without fe01")
 	servers["fe01"] = serve("fe01")
 	for _, port := range []string{sip, web} {
-		eventually("fe01 is used again on "+port, "haproxy.log", func() bool { return seen(port, 4)["fe01"] > 0 })
+		pr.eventually(t, "fe01 is used again on "+port, "haproxy.log", func() bool { return seen(port, 4)["fe01"] > 0 })
 	}
 }

@@ -8,7 +8,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Net is a running network. Close removes it.
@@ -86,6 +89,34 @@ func (n *Net) In(machine, script string) error {
 	if err != nil {
 		return fmt.Errorf("%s: %s: %w\n%s", machine, script, err, out)
 	}
+	return nil
+}
+
+// Do runs f in a machine: sockets that it opens and programs that it starts are there, and stay there. What f leaves to
+// other goroutines is not.
+func (n *Net) Do(machine string, f func()) error {
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return err
+	}
+	defer home.Close()
+	there, err := os.Open("/run/netns/" + n.prefix + machine)
+	if err != nil {
+		return err
+	}
+	defer there.Close()
+	runtime.LockOSThread()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		runtime.UnlockOSThread()
+		return fmt.Errorf("enter %s: %w", machine, err)
+	}
+	defer func() {
+		// A thread that does not come home stays locked and ends with its goroutine.
+		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
+		}
+	}()
+	f()
 	return nil
 }
 
