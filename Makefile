@@ -18,7 +18,10 @@ fuzz:      ## every fuzz target for ten minutes
 bench-sip: ## the signalling core beside Kamailio, into bench/results
 	go run ./bench/sipbench -results bench/results
 
+bench-presence: ## presence of a thousand signed-in users, into bench/results
+	go run ./bench/presencebench -results bench/results
+
 help:
 	@grep -E '^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/: *## /\t/'
 
-.PHONY: demo build test load fuzz bench-sip help
+.PHONY: demo build test load fuzz bench-sip bench-presence help

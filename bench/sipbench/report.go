@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"math"
 	"os"
@@ -9,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"parley/test/procstat"
 )
 
 // table collects figures by row and subject.
@@ -55,7 +56,7 @@ func (t *table) value(row, subject string) (least, most float64, ok bool) {
 func (t *table) markdown(subjects []*subject) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# SIP benchmark, %s\n\n", t.begun.UTC().Format("2006-01-02 15:04 UTC"))
-	fmt.Fprintf(&b, "- Machine: %s, %d cores, Linux %s, load average at the end %s\n", cpuModel(), runtime.NumCPU(), kernel(), load())
+	fmt.Fprintf(&b, "- Machine: %s\n", procstat.Machine())
 	for _, s := range subjects {
 		fmt.Fprintf(&b, "- %s: %s; %s\n", s.name, strings.TrimSpace(s.version), s.command)
 	}
@@ -120,31 +121,6 @@ func (t *table) markdown(subjects []*subject) string {
 	}
 	row("ready", "ms from start to ready", "%.0f")
 	return b.String()
-}
-
-func cpuModel() string {
-	f, err := os.Open("/proc/cpuinfo")
-	if err != nil {
-		return runtime.GOARCH
-	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if name, value, ok := strings.Cut(s.Text(), ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return runtime.GOARCH
-}
-
-func kernel() string {
-	b, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	return strings.TrimSpace(string(b))
-}
-
-func load() string {
-	b, _ := os.ReadFile("/proc/loadavg")
-	one, _, _ := strings.Cut(string(b), " ")
-	return one
 }
 
 // sippVersion is SIPp's own word; it ends with status 99 when asked.

@@ -49,7 +49,6 @@ type Server struct {
 	Addr        netip.Addr
 	Binary      string
 	Ready       time.Duration // from exec to the log line that says ready, of the last start
-	ServeFlags  []string      // added to the command line of the next start
 
 	env  []string
 	args []string
