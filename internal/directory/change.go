@@ -179,6 +179,9 @@ func (d *Directory) insert(ctx context.Context, tx *store.Tx, row *newRow, revis
 
 func insertAddresses(ctx context.Context, tx *store.Tx, id string, addresses []uc.AOR, position int) error {
 	for i, address := range addresses {
+		if err := notGroup(ctx, tx, map[bool]string{true: "aor", false: "aliases"}[position+i == 0], address); err != nil {
+			return err
+		}
 		_, err := tx.Exec(ctx, `INSERT INTO directory_address (address, user_id, position) VALUES ($1, $2, $3)`, string(address), id, position+i)
 		if errors.Is(err, store.ErrConflict) {
 			return &Taken{Field: map[bool]string{true: "aor", false: "aliases"}[position+i == 0], Value: string(address)}

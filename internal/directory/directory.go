@@ -11,6 +11,7 @@ import (
 	"parley/internal/bus"
 	"parley/internal/keyring"
 	"parley/internal/store"
+	"parley/internal/uc"
 )
 
 //go:embed schema
@@ -24,6 +25,7 @@ type Directory struct {
 	keys   *keyring.Keyring
 	log    *slog.Logger
 	memory *memory
+	groups groups
 
 	following sync.Mutex // held while changes are fetched and told; guards revision
 	revision  int64      // of the newest change that memory holds
@@ -51,7 +53,8 @@ func Open(ctx context.Context, db *store.DB, b *bus.Bus, keys *keyring.Keyring, 
 		return nil, err
 	}
 	d := &Directory{db: db, bus: b, keys: keys, log: log, memory: newMemory(), revision: -1,
-		poke: make(chan struct{}, 1), quiet: func() {}}
+
+		groups: groups{byAddress: map[uc.AOR]*Group{}, byID: map[string]*Group{}}, poke: make(chan struct{}, 1), quiet: func() {}}
 	if err := d.catchUp(ctx); err != nil {
 		return nil, fmt.Errorf("load the users: %w", err)
 	}

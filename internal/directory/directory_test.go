@@ -192,6 +192,7 @@ func TestWrongInputIsRefusedWithASentence(t *testing.T) {
 			{"name", "cannot be shown", bob(NewUser{Name: "Bob\x00"})},
 			{"name", "at most 256", bob(NewUser{Name: strings.Repeat("x", 257)})},
 			{"policy", "maxEndpoints is 65, want a number from 1 to 64", bob(NewUser{Policy: &Policy{MaxEndpoints: 65}})},
+			{"policy", `homePool is "Pool 2", want the name of a pool`, bob(NewUser{Policy: &Policy{MaxEndpoints: 8, HomePool: "Pool 2"}})},
 		} {
 			var bad *Invalid
 			if _, err := d.Add(t.Context(), row.n); !errors.As(err, &bad) || bad.Field != row.field || !strings.Contains(bad.Error(), row.want) {

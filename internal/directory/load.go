@@ -28,6 +28,7 @@ func (d *Directory) catchUp(ctx context.Context) error {
 	}
 	first := d.revision < 0
 	old := d.memory.apply(n.users, n.removed, n.domains)
+	d.groups.apply(n.groups, n.removed)
 	d.revision = n.revision
 	d.note(n.sealed)
 	if first {
@@ -56,7 +57,8 @@ func (d *Directory) catchUp(ctx context.Context) error {
 type news struct {
 	revision int64
 	users    []*entry
-	removed  []string
+	removed  []string // users and groups
+	groups   []*Group
 	domains  map[string]bool
 	sealed   int // users whose password cannot be opened
 }
@@ -85,6 +87,10 @@ func (d *Directory) fetch(ctx context.Context, tx *store.Tx, since int64) (n new
 	} else {
 		n.users, n.sealed, err = d.readUsers(ctx, tx, `WHERE revision > $1`, since)
 	}
+	if err != nil {
+		return n, err
+	}
+	n.groups, err = fetchGroups(ctx, tx, since)
 	// In the order of the changes; the engine's sorting would cost more.
 	slices.SortStableFunc(n.users, func(a, b *entry) int { return cmp.Compare(a.revision, b.revision) })
 	return n, err

@@ -20,6 +20,10 @@ type Policy struct {
 	Federation       bool `json:"federation"`       // may reach users of partner domains
 	OutsideAccess    bool `json:"outsideAccess"`    // may sign in through an Edge
 
+	// HomePool is the FQDN of the pool that serves the user: the others send his
+	// clients and what is for him there. Empty: every pool serves him.
+	HomePool string `json:"homePool"`
+
 	// unknown keeps, as the text of a JSON object, settings that a newer
 	// version of the program wrote; they survive a change made by this one.
 	unknown string
@@ -46,6 +50,9 @@ func (p *Policy) check() error {
 		if limit.value < limit.least || limit.value > limit.utmost {
 			return invalid("policy", "%s is %d, want a number from %d to %d", limit.name, limit.value, limit.least, limit.utmost)
 		}
+	}
+	if p.HomePool != "" && !domainName.MatchString(p.HomePool) {
+		return invalid("policy", "homePool is %q, want the name of a pool such as pool.example.test in lower case, or nothing", p.HomePool)
 	}
 	return nil
 }
