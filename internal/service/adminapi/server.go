@@ -44,7 +44,7 @@ type Config struct {
 	Path    string // of the unix socket; the data directory is private
 	Log     *slog.Logger
 	Now     func() time.Time
-	Control Control // nil when the node is stopped: only users are served
+	Control Control // nil when the node is stopped: only users and groups are served
 	Users   *directory.Directory
 	Audit   *Audit
 }
@@ -133,6 +133,13 @@ func (s *Server) Handler() http.Handler {
 	handle("PUT /api/v1/users/{aor}", u.add)
 	handle("PATCH /api/v1/users/{aor}", u.change)
 	handle("DELETE /api/v1/users/{aor}", u.remove)
+	g := groups{s.cfg.Users, s.audit}
+	handle("GET /api/v1/groups", g.list)
+	handle("GET /api/v1/groups/{address}", g.show)
+	handle("GET /api/v1/groups/{address}/people", g.people)
+	handle("PUT /api/v1/groups/{address}", g.add)
+	handle("PATCH /api/v1/groups/{address}", g.change)
+	handle("DELETE /api/v1/groups/{address}", g.remove)
 	handle("GET /api/v1/audit", s.auditLog)
 	handle("/", func(w http.ResponseWriter, r *http.Request) error {
 		return &Problem{http.StatusNotFound, "no-resource", "no such resource: " + r.Method + " " + r.URL.Path}

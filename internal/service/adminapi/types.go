@@ -121,6 +121,34 @@ type Photo struct {
 	Image []byte `json:"image"`
 }
 
+// Group is a distribution list as the API shows one.
+type Group struct {
+	Address     string    `json:"address"`
+	Name        string    `json:"name"`
+	Description string    `json:"description"`
+	Members     []string  `json:"members"` // addresses of users, then of groups
+	Created     time.Time `json:"created"`
+	Changed     time.Time `json:"changed"`
+	Version     int64     `json:"version"` // the ETag
+}
+
+// GroupChange is the body of PUT (a new group) and PATCH. Fields left out keep
+// their value.
+type GroupChange struct {
+	Name        *string   `json:"name,omitempty"`
+	Description *string   `json:"description,omitempty"`
+	Members     *[]string `json:"members,omitempty"` // the whole list
+	Add         []string  `json:"add,omitempty"`     // PATCH only
+	Remove      []string  `json:"remove,omitempty"`  // PATCH only
+}
+
+// People is GET /api/v1/groups/{address}/people: the enabled users of a group and
+// of the groups in it.
+type People struct {
+	Users []string `json:"users"`
+	More  bool     `json:"more"` // there are more than were asked for with max
+}
+
 // Change is one difference that a reload makes.
 type Change struct {
 	Section string `json:"section"`
