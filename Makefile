@@ -21,7 +21,10 @@ bench-sip: ## the signalling core beside Kamailio, into bench/results
 bench-presence: ## presence of a thousand signed-in users, into bench/results
 	go run ./bench/presencebench -results bench/results
 
+bench-plan: ## the whole plan of 80,000 users
+	go test -run '^$$' -bench Large ./internal/plan/render
+
 help:
 	@grep -E '^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/: *## /\t/'
 
-.PHONY: demo build test load fuzz bench-sip bench-presence help
+.PHONY: demo build test load fuzz bench-sip bench-presence bench-plan help

@@ -94,6 +94,10 @@ func (c *checker) edgeServer(p *Pool, j int, at func(string) string, used map[ne
 					c.fail(path, "the two interfaces are on separate networks", "the external address %s of %s is on the network of its internal address %s", a, s.FQDN, b)
 				}
 			}
+			if p.EdgeSettings.NAT && a.Is6() {
+				c.fail(path, "leave out nat, or the address", "%s of %s is an IPv6 address, and the pool says that its addresses are translated", a, s.FQDN)
+				continue
+			}
 			switch private := a.IsPrivate() || a.IsLoopback(); {
 			case p.EdgeSettings.NAT && !private:
 				c.warn(path, "leave out nat", "address %s of %s is public, and the pool says that its addresses are translated", a, s.FQDN)

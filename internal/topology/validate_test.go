@@ -108,6 +108,7 @@ func TestOneMistake(t *testing.T) {
 		{"Edge with mixed balancing", "nat = true", "nat = true\nexternal-balancing = \"hardware\""},
 		{"translated addresses behind a load balancer", "balancing = \"dns\"\nnext-hop", "balancing = \"hardware\"\nnext-hop"},
 		{"services that share a port", "webcon.example.test\" }\nav = { fqdn = \"av.example.test\" }", "access.example.test\", port = 444 }\nav = { fqdn = \"access.example.test\" }"},
+		{"IPv6 behind address translation", "access = [\"172.16.2.11\"]", "access = [\"2001:db8::11\"]"},
 		{"pairing one way", "pair = \"pool01.example.test\"", ""},
 		{"pairing unlike pools", "pair = \"pool01.example.test\"\nvirtualised = true", "pair = \"pool01.example.test\""},
 		{"too many users", "users = 10000", "users = 30000"},

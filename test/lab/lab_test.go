@@ -174,19 +174,23 @@ func (w *world) load(t *testing.T, fw *plan.Firewall) {
 	}
 }
 
-// probers starts a prober at every place from which something may be opened.
-func (w *world) probers(t *testing.T, opt probe.Options) {
-	t.Helper()
-	zone := func(name string) *topology.Zone { z, _ := w.plan.Topology.Zone(name); return z }
-	opt.Peers = []probe.Peer{
-		{Name: "outside", Zone: zone("outside"), Address: netip.MustParseAddr(addresses["ext"])},
-		{Name: "client", Zone: zone("inside"), Address: netip.MustParseAddr(addresses["client2"])},
-		{Name: "branch client", Zone: zone("harbour"), Address: netip.MustParseAddr(addresses["far2"])},
-	}
+// places are all addresses from which something may be opened, by machine.
+func places() map[string][]string {
+	out := map[string][]string{"edge": {"10.82.0.2", "203.0.113.2", "203.0.113.4"}, "proxy": {"10.82.0.5"}}
 	for machine, a := range addresses {
-		w.vantages = append(w.vantages, &vantage{machine: machine, addr: a})
+		out[machine] = []string{a}
 	}
-	for machine, list := range map[string][]string{"edge": {"10.82.0.2", "203.0.113.2", "203.0.113.4"}, "proxy": {"10.82.0.5"}} {
+	return out
+}
+
+// probers starts a prober for each address of places. peers are machines that stand for the clients of a zone.
+func (w *world) probers(t *testing.T, places map[string][]string, peers map[string]string, opt probe.Options) {
+	t.Helper()
+	for zone, a := range peers {
+		z, _ := w.plan.Topology.Zone(zone)
+		opt.Peers = append(opt.Peers, probe.Peer{Name: "a machine in " + zone, Zone: z, Address: netip.MustParseAddr(a)})
+	}
+	for machine, list := range places {
 		for _, a := range list {
 			w.vantages = append(w.vantages, &vantage{machine: machine, addr: a})
 		}
@@ -270,7 +274,8 @@ func allowed(p probe.Probe) bool { return p.Allowed }
 func TestPlanInTheLab(t *testing.T) {
 	need(t)
 	w := build(t)
-	w.probers(t, probe.Options{WayOnly: true, Denied: 6, HostFirewalls: true})
+	w.probers(t, places(), map[string]string{"outside": addresses["ext"], "inside": addresses["client2"], "harbour": addresses["far2"]},
+		probe.Options{WayOnly: true, Denied: 6, HostFirewalls: true})
 	total, rules := 0, 0
 	for _, v := range w.vantages {
 		total += len(v.probes)

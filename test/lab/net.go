@@ -46,7 +46,7 @@ func (n *Net) space(name string) error {
 	}
 	n.spaces = append(n.spaces, name)
 	return n.In(name, `ip link set lo up; for i in 4 6; do echo 1 >/proc/sys/net/ipv$i/conf/all/forwarding; done
-for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$f; done; echo 0 >/proc/sys/net/ipv4/icmp_ratelimit; true`)
+for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$f; done; echo 0 >/proc/sys/net/ipv4/icmp_ratelimit; echo 0 >/proc/sys/net/ipv6/icmp/ratelimit; true`)
 }
 
 // Machine adds a machine with legs on segments and routes such as "default via 10.80.0.1".
@@ -62,7 +62,10 @@ func (n *Net) Machine(name string, ports []Port, routes ...string) error {
 			return err
 		}
 		for _, a := range strings.Fields(p.Address) {
-			if err := n.In(name, fmt.Sprintf("ip addr add %s dev %s", a, inner)); err != nil {
+			if strings.Contains(a, ":") {
+				a += " nodad" // nobody else has it
+			}
+			if err := n.In(name, fmt.Sprintf("ip addr add dev %s %s", inner, a)); err != nil {
 				return err
 			}
 		}

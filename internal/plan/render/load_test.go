@@ -52,7 +52,7 @@ func isolated(t *testing.T, script string, args ...string) (string, error) {
 	return string(out), err
 }
 
-var names = []string{"small", "remote", "enterprise", "hardware", "large"}
+var names = []string{"small", "remote", "enterprise", "hardware", "large", "branches"}
 
 func planned(t testing.TB, name string) *plan.Plan {
 	t.Helper()
