@@ -52,7 +52,7 @@ func (p *Plan) Marks() []Mark {
 		}
 	}
 	for _, c := range r.clientZones() {
-		m := r.s.MediaAt(r.siteOf(c.Zone))
+		m := r.s.ClientMedia(r.siteOf(c.Zone))
 		if !m.ClientRangesOn() {
 			continue
 		}

@@ -257,7 +257,7 @@ type medium struct {
 }
 
 func (r *resolver) clientMedia(c Party) []medium {
-	m := r.s.MediaAt(r.siteOf(c.Zone))
+	m := r.s.ClientMedia(r.siteOf(c.Zone))
 	pick := func(p topology.PortRange) Range {
 		if m.ClientRangesOn() {
 			return ports(p)

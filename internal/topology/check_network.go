@@ -58,7 +58,11 @@ func (c *checker) media() {
 	c.mediaRanges("media", c.t.Media, c.s.MediaAt(nil))
 	for i := range c.t.Sites {
 		if s := &c.t.Sites[i]; s.Media != (Media{}) {
-			c.mediaRanges(tomlfile.At("site", i)+".media", s.Media, c.s.MediaAt(s))
+			at := tomlfile.At("site", i) + ".media"
+			c.mediaRanges(at, s.Media, c.s.MediaAt(s))
+			if s.Kind == BranchSite && !c.s.hasRegistrar(s.Name) && s.Media.forClients() {
+				c.warn(at, "set them for site "+s.Parent, "clients at %s sign in at site %s and learn its media ports, not those set here", s.Name, s.Parent)
+			}
 		}
 	}
 }

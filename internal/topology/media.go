@@ -56,6 +56,12 @@ func DefaultMedia() Media {
 // ClientRangesOn reports whether clients keep to their ranges.
 func (m Media) ClientRangesOn() bool { return m.ClientRanges != nil && *m.ClientRanges }
 
+// forClients reports whether anything is set that clients are told.
+func (m Media) forClients() bool {
+	m.Audio, m.Video, m.AppSharing = PortRange{}, PortRange{}, PortRange{}
+	return m != Media{}
+}
+
 // over returns m with the values it lacks taken from wide.
 func (m Media) over(wide Media) Media {
 	pick := func(narrow, wide PortRange) PortRange {

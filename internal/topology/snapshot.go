@@ -243,6 +243,19 @@ func (s *Snapshot) MediaAt(site *Site) Media {
 	return m
 }
 
+// ClientMedia is the media configuration that clients at a site are told. They learn it where they sign in, which for a
+// branch without a registrar is its central site.
+func (s *Snapshot) ClientMedia(site *Site) Media {
+	if site != nil && site.Kind == BranchSite && !s.hasRegistrar(site.Name) && s.sites[site.Parent] != nil {
+		site = s.sites[site.Parent]
+	}
+	return s.MediaAt(site)
+}
+
+func (s *Snapshot) hasRegistrar(site string) bool {
+	return slices.ContainsFunc(s.topo.Pools, func(p Pool) bool { return p.Site == site && p.Kind.Registrar() })
+}
+
 // roles are those of the kind and the collocated ones.
 func (p *Pool) roles() []Role {
 	out := slices.Clone(p.Kind.Roles())

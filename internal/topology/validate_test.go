@@ -127,6 +127,7 @@ func TestOneMistake(t *testing.T) {
 		{"too few client ports", "client-audio = { start = 50020, count = 20 }", "client-audio = { start = 50020, count = 19 }"},
 		{"range beyond the last port", "client-video = { start = 58000, count = 20 }", "client-video = { start = 65530, count = 20 }"},
 		{"client ranges overlap", "client-file-transfer = { start = 42020, count = 20 }", "client-file-transfer = { start = 42010, count = 20 }"},
+		{"media ports of a branch that has no registrar", "\n[[pool]]\n", "\n[[site]]\nname = \"ferry\"\nkind = \"branch\"\nparent = \"hq\"\nzone = \"airport\"\n[site.media]\nclient-audio = { start = 50100, count = 40 }\n\n[[pool]]\n"},
 		{"bypass together with admission control", "media-bypass = \"sites\"", "media-bypass = \"always\""},
 		{"region without a central site", "name = \"south\"\ncentral-site = \"dc2\"", "name = \"south\""},
 		{"regions without a route", "[[network.route]]\nfrom = \"north\"\nto = \"south\"\nlinks = [\"north-south\"]\n", ""},

@@ -205,9 +205,8 @@ func settings(nameAndValue ...string) []provisioning.Setting {
 // are no conferences, without mrasUri no relay, without dlx addresses people are
 // searched by SIP. Encryption is optional because phones without it are allowed.
 func (s *Service) serverConfiguration(u *directory.User) []provisioning.Setting {
-	return settings(
+	return append(s.mediaPorts(), settings(
 		"ucPC2PCAVEncryption", "SupportEncryption",
-		"ucPortRangeEnabled", no,
 		"ucMaxVideoRateAllowed", "Hd720p-1.5M",
 		"ucEnableSipSecurityMode", "High",
 		"ucEnableUserLogging", no,
@@ -217,5 +216,30 @@ func (s *Service) serverConfiguration(u *directory.User) []provisioning.Setting 
 		"absWebServiceEnabled", no,
 		"updatesServerEnabled", no,
 		"loggingLevel", "Off",
-	)
+	)...)
+}
+
+// mediaPorts are the ranges of the conferencing configuration at the site of this
+// node ([MS-SIPREGE] 2.2.2.5.1), for which the plan has the rules.
+func (s *Service) mediaPorts() []provisioning.Setting {
+	topo := s.host.Topology()
+	var site *topology.Site
+	if m, ok := topo.Node(topology.FQDN(s.host.Node.FQDN)); ok {
+		site = m.Site
+	}
+	m := topo.ClientMedia(site)
+	if !m.ClientRangesOn() {
+		return settings("ucPortRangeEnabled", no)
+	}
+	out := settings("ucPortRangeEnabled", yes)
+	for _, r := range []struct {
+		medium string
+		ports  topology.PortRange
+	}{
+		{"Media", m.ClientMedia}, {"SipDynamic", m.ClientSIP}, {"Audio", m.ClientAudio}, {"Video", m.ClientVideo},
+		{"AppSharing", m.ClientAppSharing}, {"FileTransfer", m.ClientFile},
+	} {
+		out = append(out, settings("ucMin"+r.medium+"Port", strconv.Itoa(int(r.ports.Start)), "ucMax"+r.medium+"Port", strconv.Itoa(int(r.ports.Last())))...)
+	}
+	return out
 }

@@ -1,6 +1,7 @@
 package provision_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 	"parley/internal/node"
 	"parley/internal/node/nodetest"
 	"parley/internal/service"
+	"parley/internal/service/adminapi"
 	"parley/internal/service/provision"
 	"parley/internal/service/registrar"
 	"parley/internal/service/servicetest"
@@ -63,4 +65,43 @@ func TestAskOnce(t *testing.T) {
 	ask(200, "sip:alice@example.test", "")
 	ask(400, "sip:alice@example.test", "<x/>")
 	ask(403, "sip:bob@example.test", "")
+}
+
+// Clients learn the media ports of the conferencing configuration, which are those
+// in the rules of the plan, and a change when they ask again.
+func TestMediaPorts(t *testing.T) {
+	n := nodetest.Start(t, nodetest.Dir(t), node.Options{Specs: []service.Spec{provision.Spec, registrar.Spec}})
+	n.AddUsers("alice")
+	a := servicetest.Dial(t, n, "tcp", "alice")
+	told := func() func(string) string {
+		t.Helper()
+		m := a.Request("SUBSCRIBE", "sip:alice@example.test", "sip:alice@example.test", h("Event", provisioning.EventPackage), h("Accept", provisioning.MediaType),
+			h("Contact", "<"+a.Contact()+">"), h("Expires", "0"), h("Supported", "ms-benotify"), h("Proxy-Require", "ms-benotify"),
+			h("Supported", "ms-piggyback-first-notify"), h("Content-Type", provisioning.MediaType))
+		m.Body = string(provisioning.AppendRequest(nil, "ServerConfiguration"))
+		root, err := xmldoc.Parse([]byte(a.Ask(200, m).Body), xmldoc.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return root.Kid("provisionGroup").KidText
+	}
+	if s := told(); s("ucPortRangeEnabled") != "false" || s("ucMinAudioPort") != "" {
+		t.Errorf("ranges are off, and clients are told %q %q", s("ucPortRangeEnabled"), s("ucMinAudioPort"))
+	}
+	c := n.Client()
+	var text adminapi.TopologyText
+	if _, err := c.Do(t.Context(), http.MethodGet, "/topology", "", nil, &text); err != nil {
+		t.Fatal(err)
+	}
+	text.Text += "[media]\nclient-ranges = true\nclient-audio = { start = 50020, count = 20 }\nclient-video = { start = 58000, count = 30 }\n"
+	if _, err := c.Do(t.Context(), http.MethodPut, "/topology", "", text, nil); err != nil {
+		t.Fatal(err)
+	}
+	s := told()
+	for name, want := range map[string]string{"ucPortRangeEnabled": "true", "ucMinAudioPort": "50020", "ucMaxAudioPort": "50039", "ucMinVideoPort": "58000",
+		"ucMaxVideoPort": "58029", "ucMinSipDynamicPort": "7100", "ucMaxSipDynamicPort": "7102", "ucMinMediaPort": "5350", "ucMaxFileTransferPort": "5389"} {
+		if s(name) != want {
+			t.Errorf("%s is %q, want %s", name, s(name), want)
+		}
+	}
 }
