@@ -95,7 +95,7 @@ func (s *Service) search(tx *stack.ServerTxn) error {
 
 // Find returns the enabled users for whom all rows hold, in the order of their
 // addresses, and whether there are more. A row that asks for what the directory
-// does not know, such as a company, holds for nobody. Without rows nobody is found.
+// does not know holds for nobody. Without rows nobody is found.
 func Find(users []*directory.User, rows []soap.Row, limit int) (found []soap.Person, more bool) {
 	if len(rows) == 0 {
 		return nil, false
@@ -129,36 +129,15 @@ func all(u *directory.User, rows []soap.Row) bool {
 // by how they begin, without case.
 func holds(u *directory.User, r soap.Row) bool {
 	v := strings.ToLower(strings.TrimSuffix(strings.TrimSpace(r.Value), "*"))
-	if v == "" || len(v) > maxValue {
-		return false
-	}
-	names := strings.Fields(strings.ToLower(u.Name))
-	switch strings.ToLower(r.Attrib) {
-	case "givenname":
-		return len(names) > 0 && strings.HasPrefix(names[0], v) || strings.HasPrefix(strings.ToLower(u.Name), v) ||
-			len(names) == 0 && strings.HasPrefix(u.AOR.User(), v)
-	case "sn":
-		return len(names) > 1 && strings.HasPrefix(strings.Join(names[1:], " "), v) || len(names) > 0 && strings.HasPrefix(names[len(names)-1], v)
-	case "displayname", "cn":
-		return strings.HasPrefix(strings.ToLower(u.Name), v)
-	case "mail":
-		return strings.HasPrefix(string(u.AOR), v)
-	case "msrtcsip-primaryuseraddress":
-		v = strings.TrimPrefix(v, "sip:")
-		return v != "" && (strings.HasPrefix(string(u.AOR), v) || slices.Contains(u.Aliases, uc.AOR(v)))
-	case "telephonenumber":
-		return slices.ContainsFunc(u.Phones, func(p string) bool { return strings.HasPrefix(strings.TrimPrefix(p, "tel:"), v) })
-	}
-	return false
+	return v != "" && len(v) <= maxValue && u.Begins(r.Attrib, v)
 }
 
 func person(u *directory.User) soap.Person {
-	p := soap.Person{URI: u.AOR.URI(), DisplayName: u.Name, Email: string(u.AOR)}
-	if p.DisplayName == "" {
-		p.DisplayName = u.AOR.User()
-	}
-	if len(u.Phones) > 0 {
-		p.Phone = strings.TrimPrefix(u.Phones[0], "tel:")
+	c := &u.Profile
+	p := soap.Person{URI: u.AOR.URI(), DisplayName: u.DisplayName(), Title: c.Title, Office: c.Office, Company: c.Company,
+		City: c.City, State: c.State, Country: c.Country, Email: u.Mail()}
+	if phones := u.Attribute("telephoneNumber"); len(phones) > 0 {
+		p.Phone = strings.TrimPrefix(phones[0], "tel:")
 	}
 	return p
 }

@@ -24,7 +24,7 @@ func TestService(t *testing.T) { servicetest.Run(t, people.Spec) }
 func TestFind(t *testing.T) {
 	users := []*directory.User{
 		{AOR: "carol@example.test", Name: "Carol Ann Jones", Enabled: true, Phones: []string{"tel:+15550103"}},
-		{AOR: "bob@example.test", Name: "Bob Smith", Enabled: true},
+		{AOR: "bob@example.test", Name: "Bob Smith", Enabled: true, Profile: directory.Profile{Company: "Example Ltd", Title: "Engineer", Country: "NZ"}},
 		{AOR: "dave@example.test", Enabled: true},
 		{AOR: "bobby@example.test", Name: "Bobby Jones", Enabled: false},
 	}
@@ -40,6 +40,7 @@ func TestFind(t *testing.T) {
 		{[]soap.Row{{Attrib: "msRTCSIP-PrimaryUserAddress", Value: "sip:bob@example.test"}}, "sip:bob@example.test"},
 		{[]soap.Row{{Attrib: "givenName", Value: "carol"}, {Attrib: "sn", Value: "smith"}}, ""},
 		{[]soap.Row{{Attrib: "company", Value: "x"}}, ""},
+		{[]soap.Row{{Attrib: "company", Value: "example"}, {Attrib: "c", Value: "nz"}}, "sip:bob@example.test"},
 		{[]soap.Row{{Attrib: "givenName", Value: " "}}, ""},
 		{nil, ""},
 	} {
@@ -52,7 +53,7 @@ func TestFind(t *testing.T) {
 			t.Errorf("%v: %q", row.rows, got)
 		}
 	}
-	if found, more := people.Find(users, []soap.Row{{Attrib: "mail", Value: "b"}}, 1); len(found) != 1 || more {
+	if found, more := people.Find(users, []soap.Row{{Attrib: "mail", Value: "b"}}, 1); len(found) != 1 || more || found[0].Title != "Engineer" || found[0].Company != "Example Ltd" {
 		t.Errorf("%v %t", found, more)
 	}
 	if found, more := people.Find(users[:3], []soap.Row{{Attrib: "msRTCSIP-PrimaryUserAddress", Value: "c"}, {Attrib: "telephoneNumber", Value: "+1555"}}, 1); len(found) != 1 || more || found[0].Phone != "+15550103" {
