@@ -91,6 +91,16 @@ func (d *Directory) setPhoto(ctx context.Context, u *User, b []byte, version int
 	return d.current(ctx, u.ID)
 }
 
+// PhotoName is what the photo of a user is called on the web, empty without one.
+// Nobody can guess it who has not been told or has the picture: clients fetch
+// the photo of a contact card without credentials.
+func (u *User) PhotoName() string {
+	if u.PhotoHash == "" {
+		return ""
+	}
+	return u.ID + "." + u.PhotoHash
+}
+
 // Photo reads the photo of a user from the store: store.ErrNotFound when there is
 // none. Unlike the lookups it waits for the store.
 func (d *Directory) Photo(ctx context.Context, userID string) (*Photo, error) {

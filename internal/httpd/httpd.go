@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -63,6 +64,14 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h, _ := mux.Handler(find)
 	f.mu.RUnlock()
 	h.ServeHTTP(w, r)
+}
+
+// Serves reports whether there is a handler for a path.
+func (f *Front) Serves(path string) bool {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	_, pattern := f.mux.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: strings.ToLower(path)}})
+	return pattern != ""
 }
 
 type siteKey struct{}

@@ -25,6 +25,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
+func TestServes(t *testing.T) {
+	f := New(quiet)
+	f.Handle("/abs/handler/", http.NotFoundHandler())
+	f.Handle("/{$}", http.NotFoundHandler())
+	for path, want := range map[string]bool{"/ABS/handler/": true, "/abs/handler/x": true, "/": true, "/abs": false, "/x": false} {
+		if f.Serves(path) != want {
+			t.Errorf("serves %s: %v", path, !want)
+		}
+	}
+}
+
 func TestPathsWithoutCase(t *testing.T) {
 	f := New(quiet)
 	f.Handle("/certprov/service.svc", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.URL.Path) }))

@@ -18,6 +18,9 @@ type Web struct {
 	// UserCA issues certificates of users, and Certificates knows those that are good.
 	UserCA       *cert.CA
 	Certificates *usercert.Registry
+	// URL is how clients inside, or outside by the reverse proxy, reach a path. It is empty when no service of the
+	// node serves the path, or nobody gets there.
+	URL func(path string, external bool) string
 	// SIPPort is where the node takes SIP over TLS.
 	SIPPort func() uint16
 }
