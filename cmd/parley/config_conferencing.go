@@ -10,6 +10,7 @@ import (
 
 	"parley/internal/config"
 	"parley/internal/plan"
+	"parley/internal/plan/render/table"
 	"parley/internal/topology"
 )
 
@@ -123,8 +124,11 @@ anew, without its comments.`,
 			if err != nil {
 				return err
 			}
-			for _, row := range d.Rows {
-				fmt.Fprintln(cmd.OutOrStdout(), strings.Join(row, "  "))
+			if len(d.Rows) > 0 {
+				if err := table.Render(cmd.OutOrStdout(), d); err != nil {
+					return err
+				}
+				fmt.Fprintln(cmd.OutOrStdout())
 			}
 			if file != "" {
 				if dry {

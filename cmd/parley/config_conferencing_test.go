@@ -11,7 +11,7 @@ func TestConferencingPorts(t *testing.T) {
 	want(t, "init", "--data", dir, "--domain", "example.test", "--address", "127.0.0.1", "--offset", "10000")
 	out := want(t, "config", "conferencing", "set", "--data", dir, "--client-ranges", "--client-audio", "50020:20", "--client-video", "58000:20",
 		"--client-application-sharing", "42000:20", "--client-file-transfer", "42020:20")
-	for _, text := range []string{"cli-audio-range", "50020-50039", "qos  add"} {
+	for _, text := range []string{"cli-audio-range", "50020-50039", "Device: marks on clients"} {
 		if !strings.Contains(out, text) {
 			t.Errorf("the change of the plan lacks %s:\n%s", text, out)
 		}

@@ -274,7 +274,9 @@ func planDiffCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "diff OLD NEW",
 		Short: "What the network team must change between two topology files",
-		Args:  cobra.ExactArgs(2),
+		Long: `What must change between two topology files, device by device: rules of the routers between zones and of the
+machines, balancers, reverse proxies, IPsec, names, certificates, marks.`,
+		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			before, err := resolvePlan(cmd, args[:1])
 			if err != nil {
@@ -283,6 +285,13 @@ func planDiffCommand() *cobra.Command {
 			after, err := resolvePlan(cmd, args[1:])
 			if err != nil {
 				return err
+			}
+			if dir, _ := cmd.Flags().GetString("out"); dir == "" && planFormat(cmd) == "json" {
+				changes, err := plan.Changes(before, after)
+				if err != nil {
+					return err
+				}
+				return printJSON(cmd.OutOrStdout(), append([]plan.Change{}, changes...))
 			}
 			d, err := plan.Diff(before, after)
 			if err != nil {

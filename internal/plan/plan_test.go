@@ -278,6 +278,79 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// TestChangesAreComplete makes the changes to the rules of one plan and must get those of the other, on every firewall.
+func TestChangesAreComplete(t *testing.T) {
+	name := func(device, transport, ports, source, destination string) string {
+		return strings.Join([]string{device, transport, ports, source, destination}, " | ")
+	}
+	rules := func(p *Plan) map[string]int {
+		out := map[string]int{}
+		for _, fw := range p.firewalls() {
+			for _, r := range fw.Rules {
+				if !r.Local {
+					out[name(fw.Name, r.Transport, r.Ports.String(), addresses(r.Sources), addresses(r.Destinations))]++
+				}
+			}
+		}
+		return out
+	}
+	for _, from := range samples(t) {
+		for _, to := range samples(t) {
+			before, after := load(t, from), load(t, to)
+			changes, err := Changes(before, after)
+			if err != nil {
+				t.Fatal(err)
+			}
+			have := rules(before)
+			for _, c := range changes {
+				for sign, v := range map[int]map[string]string{-1: c.Was, 1: c.Now} {
+					if v["ports"] == "" || v["destination"] == "" || c.Device == "" {
+						continue // a document, not a firewall
+					}
+					have[name(c.Device, v["transport"], v["ports"], v["source"], v["destination"])] += sign
+				}
+			}
+			want := rules(after)
+			for k, n := range have {
+				if n != want[k] && !strings.HasPrefix(k, "marks") {
+					t.Fatalf("%s to %s: %d times, want %d: %s", from, to, n, want[k], k)
+				}
+			}
+			if from == to && len(changes) > 0 {
+				t.Errorf("%s differs from itself: %v", from, changes)
+			}
+		}
+	}
+}
+
+// TestDiffNamesTheDevice moves the reverse proxy outside, which concerns the outer router, its clients inside and names.
+func TestDiffNamesTheDevice(t *testing.T) {
+	text, err := os.ReadFile("../../examples/remote.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := topology.Parse("other", []byte(strings.ReplaceAll(string(text), "192.0.2.3", "192.0.2.9")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	changes, err := Changes(load(t, "remote"), Resolve(s))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range changes {
+		if c.Action != "change" {
+			t.Errorf("not a change: %+v", c)
+		}
+		if !slices.Contains(got, c.Device) {
+			got = append(got, c.Device)
+		}
+	}
+	if want := []string{"outer-perimeter", "inner-perimeter", "dns external", "dns internal"}; !slices.Equal(got, want) {
+		t.Errorf("changes on %q, want %q", got, want)
+	}
+}
+
 // FuzzResolve plans whatever reads as a topology: broken references must not make planning panic.
 func FuzzResolve(f *testing.F) {
 	for _, name := range []string{"small", "remote"} {
