@@ -121,10 +121,14 @@ func (f *userFlags) change(cmd *cobra.Command) (adminapi.UserChange, error) {
 		c.Policy = map[string]json.RawMessage{}
 		for _, kv := range f.policy {
 			k, v, ok := strings.Cut(kv, "=")
-			if !ok || !json.Valid([]byte(v)) {
-				return c, fmt.Errorf("--policy %q: want KEY=VALUE with true, false or a number", kv)
+			if !ok {
+				return c, fmt.Errorf("--policy %q: want KEY=VALUE with true, false, a number or a name", kv)
 			}
-			c.Policy[k] = json.RawMessage(v)
+			value := json.RawMessage(v)
+			if !json.Valid(value) { // a name, such as that of a pool
+				value, _ = json.Marshal(v)
+			}
+			c.Policy[k] = value
 		}
 	}
 	if f.passwordStdin {

@@ -159,10 +159,11 @@ func trusted(id uc.Identity) bool {
 // meant for stack.Config.Admit.
 func (g *Gate) Admit(tx *stack.ServerTxn) error {
 	f := tx.Flow()
-	if trusted(f.Identity()) {
+	m := tx.Request()
+	if id := f.Identity(); trusted(id) {
+		g.asserted(tx, id)
 		return nil
 	}
-	m := tx.Request()
 	if tx.Method() == sip.ACK {
 		return nil // has no answer, and goes nowhere but along a route of ours
 	}
@@ -187,6 +188,25 @@ func (g *Gate) Admit(tx *stack.ServerTxn) error {
 	}
 	tx.SetIdentity(id)
 	return nil
+}
+
+// asserted believes another server of ours that says for which user it sends a
+// request (RFC 3325 section 5).
+func (g *Gate) asserted(tx *stack.ServerTxn, id uc.Identity) {
+	if id.Class != uc.Member && id.Class != uc.TrustedServer {
+		return
+	}
+	for v := tx.Request().Values(sip.HPAssertedIdentity); ; {
+		value, ok := v.Next()
+		if !ok {
+			return
+		}
+		if user := g.user(value); user != nil {
+			id.AOR = user.AOR
+			tx.SetIdentity(id)
+			return
+		}
+	}
 }
 
 // begins reports whether a method does by itself what people should be asked

@@ -17,6 +17,7 @@ import (
 	"parley/internal/cert"
 	"parley/internal/config"
 	"parley/internal/contract/binding"
+	"parley/internal/contract/member"
 	"parley/internal/directory"
 	"parley/internal/flow"
 	"parley/internal/gate"
@@ -77,6 +78,7 @@ type Node struct {
 	certs     *cert.Keeper
 	store     *store.DB
 	bus       *bus.Bus
+	members   *member.Table // of the pool
 	dir       *directory.Directory
 	audit     *adminapi.Audit
 	bindings  *binding.Table
@@ -192,6 +194,7 @@ func (n *Node) Start(ctx context.Context) (err error) {
 	n.checkDependencies(ctx, 300*time.Millisecond)
 	n.background.Go(n.watchDependencies)
 	n.state.CompareAndSwap(int32(starting), int32(running_))
+	n.background.Go(func() { n.members.Run(n.run) })
 	return nil
 }
 

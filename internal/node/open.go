@@ -13,6 +13,7 @@ import (
 	"parley/internal/bus"
 	"parley/internal/cert"
 	"parley/internal/config"
+	"parley/internal/contract/member"
 	"parley/internal/directory"
 	"parley/internal/keyring"
 	"parley/internal/service/adminapi"
@@ -101,7 +102,8 @@ func (n *Node) openBus(ctx context.Context) error {
 	}
 	n.bus = b
 	n.release("bus", func(context.Context) error { return b.Close() })
-	return nil
+	n.members, err = member.New(b, n.fqdn(), n.log)
+	return err
 }
 
 // routeTLS is mutual TLS between members, by the internal CA only.

@@ -24,8 +24,15 @@ type resolver struct {
 // Resolve implements flow.Resolver.
 func (r *resolver) Resolve(ctx context.Context, uri sip.URI) ([]flow.Target, error) {
 	name := strings.ToLower(string(uri.Host))
-	m, ok := r.topology().Machine(topology.FQDN(name))
-	if !ok || len(m.Addresses) == 0 {
+	var addresses []netip.Addr
+	if m, ok := r.topology().Machine(topology.FQDN(name)); ok {
+		addresses = m.Addresses
+	} else if _, ok := r.topology().Pool(topology.FQDN(name)); ok {
+		for _, m := range r.topology().Members(topology.FQDN(name)) {
+			addresses = append(addresses, m.Addresses...) // each has a certificate for the pool as well
+		}
+	}
+	if len(addresses) == 0 {
 		return r.dns.Resolve(ctx, uri)
 	}
 	transport := flow.TLS
@@ -39,7 +46,7 @@ func (r *resolver) Resolve(ctx context.Context, uri sip.URI) ([]flow.Target, err
 		port = transport.DefaultPort()
 	}
 	var out []flow.Target
-	for _, a := range m.Addresses {
+	for _, a := range addresses {
 		out = append(out, flow.Target{Transport: transport, Addr: netip.AddrPortFrom(a, port), ServerName: name})
 	}
 	return out, nil

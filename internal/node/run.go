@@ -100,6 +100,7 @@ var errDraining = errors.New("the server is going down")
 // over, connections closed one after the other. Stop follows it.
 func (n *Node) Quiesce(ctx context.Context) error {
 	n.state.Store(int32(draining))
+	n.members.Leave()
 	n.layer.StopAccepting()
 	var errs []error
 	all := n.myServices()

@@ -47,6 +47,13 @@ func (r *running) status() (state string, err error) {
 	return state, err
 }
 
+// up reports whether the service runs; svc may be read then.
+func (r *running) up() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state == "running"
+}
+
 // roles are this node's, by the topology.
 func (n *Node) roles() []topology.Role {
 	m, ok := n.topo.Current().Node(n.file.Load().Node.FQDN)
@@ -218,7 +225,7 @@ func checkSpecs(specs []service.Spec) error {
 // host makes the handles of one service: what its Spec needs and no more.
 func (n *Node) host(spec *service.Spec) service.Host {
 	h := service.Host{
-		Node:     service.Node{FQDN: n.fqdn(), Pool: n.pool()},
+		Node:     service.Node{FQDN: n.fqdn(), Pool: n.pool(), Dir: n.opt.DataDir},
 		Log:      n.log.With(obs.KeySvc, spec.Name),
 		Now:      n.now,
 		Metrics:  n.metrics,
@@ -241,7 +248,7 @@ func (n *Node) host(spec *service.Spec) service.Host {
 		h.Store = n.store
 	}
 	if spec.Needs.Has(service.NeedBus) {
-		h.Bus = n.bus
+		h.Bus, h.Members = n.bus, n.members
 	}
 	if spec.Needs.Has(service.NeedDirectory) {
 		h.Directory = n.dir

@@ -62,7 +62,7 @@ func (n *Node) buildSIP(ctx context.Context) error {
 			ConnsPerIP: limits.PerAddress},
 	})
 	n.layer.SetTrace(n.traceFlow)
-	n.proxy = proxy.New(proxy.Config{Stack: n.stack, Log: n.log, Host: n.fqdn(), Key: routeKey, IsLocal: n.isSelf})
+	n.proxy = proxy.New(proxy.Config{Stack: n.stack, Log: n.log, Host: n.fqdn(), People: n.dir, Alive: n.members.Alive, Key: routeKey, IsLocal: n.isSelf})
 	n.gate, err = gate.New(gate.Config{
 		Users:    n.dir,
 		Log:      n.log,
@@ -89,6 +89,7 @@ func (n *Node) buildSIP(ctx context.Context) error {
 		IsSelf:      n.isSelf,
 		StaticRoute: n.staticRoute,
 		Host:        n.fqdn(),
+		OtherPool:   n.otherPool,
 		Events:      n.eventPackages,
 	})
 	n.stack.Start(n.layer)
@@ -144,6 +145,16 @@ func (n *Node) hostPort(f *flow.Flow) string {
 	return ""
 }
 
+// otherPool reports whether a name is that of a pool of this deployment that this
+// node is no member of.
+func (n *Node) otherPool(name string) bool {
+	if name == n.pool() {
+		return false
+	}
+	_, ok := n.topo.Current().Pool(topology.FQDN(name))
+	return ok
+}
+
 func (n *Node) staticRoute(host string, phone bool) (topology.StaticRoute, bool) {
 	return n.topo.Current().StaticRoute(host, phone, topology.FQDN(n.pool()))
 }
@@ -163,8 +174,8 @@ func (n *Node) notNow(p phase, tx *stack.ServerTxn) bool {
 		return p == starting && tx.Method() != sip.ACK
 	}
 	switch tx.Method() {
-	case sip.INVITE, sip.SUBSCRIBE, sip.REGISTER:
+	case sip.INVITE, sip.SUBSCRIBE:
 		return true
 	}
-	return p != draining
+	return p != draining // a REGISTER is sent to another member then: see service registrar
 }

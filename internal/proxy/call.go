@@ -165,7 +165,7 @@ func (c *call) release() {
 			b.alarm.Stop()
 		}
 		if b.tx != nil && c.machine.slots[i].code/100 == 2 && c.opt.OnResponse == nil {
-			b.tx.PassOn(c.tx)
+			b.tx.PassOn(c.tx, &unsigned)
 		}
 	}
 }
@@ -184,6 +184,9 @@ func (c *call) credit(m *sip.Message) {
 
 // forward passes a response on.
 func (c *call) forward(m *sip.Message, e *sip.ResponseEdit, from *flow.Flow) {
+	if e == nil && m.Has(sip.HAuthorization) {
+		e = &unsigned
+	}
 	buf := getBuffer()
 	buf.b = sip.AppendResponseForward(buf.b[:0], m, e)
 	c.tx.SendResponse(m.StatusCode(), buf.b, from)
@@ -215,13 +218,16 @@ func (c *call) answer(code int, from *flow.Flow) {
 		c.tx.Respond(code, "", c.credits...)
 		return
 	}
-	var e sip.ResponseEdit
+	e := unsigned
 	if (code == 401 || code == 407) && len(c.credits) > 0 {
 		e.Append = c.credits
-		e.Drop = isChallenge
+		e.Drop = func(f sip.Field) bool { return isChallenge(f) || isSignature(f) }
 	}
 	c.forward(best, &e, from)
 }
+
+// unsigned takes off what a Lync-protocol client signs its responses with.
+var unsigned = sip.ResponseEdit{Drop: isSignature}
 
 func isChallenge(f sip.Field) bool {
 	return f.ID == sip.HWWWAuthenticate || f.ID == sip.HProxyAuthenticate

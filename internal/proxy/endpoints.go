@@ -3,6 +3,8 @@ package proxy
 import (
 	"parley/internal/contract/binding"
 	"parley/internal/sip"
+	"parley/internal/stack"
+	"parley/internal/uc"
 )
 
 // OwnRoutes counts the Routes at the top of a request that name this server, and reports whether one of them has a
@@ -57,4 +59,36 @@ next:
 		}
 	}
 	return branches
+}
+
+// Reachable returns the branches to wherever a user is signed in: his endpoints on this node, as Endpoints has them,
+// and each other member of the pool on which he has some, which finds them itself. What comes from another member
+// goes to endpoints of this node only: that member has asked the others.
+func (p *Proxy) Reachable(from uc.Identity, set []*binding.Binding, secure bool) []Branch {
+	branches := Endpoints(set, secure)
+	if from.Class == uc.Member {
+		return branches
+	}
+	for i, b := range set {
+		if b.Node == "" || named(set[:i], b.Node) || p.cfg.Alive != nil && !p.cfg.Alive(b.Node) {
+			continue
+		}
+		branches = append(branches, Branch{Dest: stack.Destination{URI: ServerURI(b.Node)}, Tag: b})
+	}
+	return branches
+}
+
+func named(set []*binding.Binding, node string) bool {
+	for _, b := range set {
+		if b.Node == node {
+			return true
+		}
+	}
+	return false
+}
+
+// ServerURI is where another server of the deployment takes what this one sends: by its name, which its certificate
+// must have.
+func ServerURI(name string) []byte {
+	return append(append([]byte("sip:"), name...), ";transport=tls"...)
 }

@@ -114,6 +114,10 @@ func (p *Proxy) write(dst []byte, m *sip.Message, from *flow.Flow, b *Branch, op
 	via := append(hop.Via, '.')
 	via = append(via, e.suffix[:]...)
 	fe := sip.ForwardEdit{RequestURI: b.URI, Via: via, RemoveRoutes: e.strip, Routes: b.Routes, Append: opt.Headers, Drop: opt.Drop}
+	if signed(m) {
+		drop := opt.Drop
+		fe.Drop = func(f sip.Field) bool { return isSignature(f) || drop != nil && drop(f) }
+	}
 	var two [2][]byte
 	if opt.RecordRoute {
 		// Both sides get their own, always: each names the flow or address its peer shall send to (RFC 5658).
@@ -126,7 +130,7 @@ func (p *Proxy) write(dst []byte, m *sip.Message, from *flow.Flow, b *Branch, op
 		fe.Path = path[:]
 	}
 	if e.breadth > 0 {
-		drop := opt.Drop
+		drop := fe.Drop
 		fe.Drop = func(f sip.Field) bool { return f.ID == sip.HMaxBreadth || drop != nil && drop(f) }
 		fe.Append = append(fe.Append[:len(fe.Append):len(fe.Append)], sip.Header{Name: "Max-Breadth", Value: strconv.Itoa(e.breadth)})
 	}

@@ -39,7 +39,11 @@ func (p *Proxy) InDialog(tx *stack.ServerTxn) bool {
 	}
 	b := [1]Branch{}
 	b[0].Dest.Flow = n.flow
-	p.forward(tx, b[:], Options{}, strip)
+	var opt Options
+	if n.flow == nil {
+		p.Vouch(&opt, tx.Identity(), m) // to another server, which asks who it is with every request
+	}
+	p.forward(tx, b[:], opt, strip)
 	return true
 }
 

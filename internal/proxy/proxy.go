@@ -18,6 +18,12 @@ type Config struct {
 	// Host is the name of this server, for reports to clients.
 	Host string
 
+	// People are the users, for Vouch. Nil leaves requests as they are.
+	People People
+
+	// Alive reports whether a member of the pool is there. Nil takes all to be.
+	Alive func(node string) bool
+
 	// Key signs route tokens, 32 bytes. With the same key after a restart, the routes of calls over UDP stay
 	// valid. Nil makes a key for this process.
 	Key []byte

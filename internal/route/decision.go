@@ -21,15 +21,15 @@ type (
 	Self struct{}
 	// Dialog follows a route this server made when the dialog began.
 	Dialog struct{}
-	// Endpoints forwards to where a user is signed in on this node.
+	// Endpoints forwards to where a user is signed in: on this node, and to the
+	// other members of the pool on which he is.
 	Endpoints struct {
 		AOR      uc.AOR
 		Branches []proxy.Branch
 	}
-	// Member passes to the member of the pool on which the user is signed in.
-	Member struct {
-		AOR  uc.AOR
-		Node string
+	// Pool passes to the pool that serves the user.
+	Pool struct {
+		Name string
 	}
 	// Hop passes to another server, by a static route of the topology.
 	Hop struct {
@@ -47,7 +47,7 @@ func (Service) decision()   {}
 func (Self) decision()      {}
 func (Dialog) decision()    {}
 func (Endpoints) decision() {}
-func (Member) decision()    {}
+func (Pool) decision()      {}
 func (Hop) decision()       {}
 func (Refuse) decision()    {}
 func (Drop) decision()      {}

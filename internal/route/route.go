@@ -45,6 +45,9 @@ type Config struct {
 	StaticRoute func(host string, phone bool) (topology.StaticRoute, bool)
 	// Host is the name of this server, for reports to clients.
 	Host string
+	// OtherPool reports whether a name is that of another pool of this deployment.
+	// Nil knows none.
+	OtherPool func(name string) bool
 	// Events are the event packages served here, for Allow-Events.
 	Events func() string
 }
@@ -78,7 +81,7 @@ func (r *Router) Decide(id uc.Identity, m *sip.Message) Decision {
 	}
 	switch u.Kind {
 	case sip.TelURI:
-		return r.number(m, &u)
+		return r.number(id, m, &u)
 	case sip.SIPURI:
 	default:
 		return refuse(m, &sip.Error{Code: 416})
@@ -103,7 +106,7 @@ func (r *Router) Decide(id uc.Identity, m *sip.Message) Decision {
 		}
 		return refuse(m, &sip.Error{Code: 404, Diagnostic: "address of this server in place of a domain"})
 	}
-	return r.user(m, &u)
+	return r.user(id, m, &u)
 }
 
 func refuse(m *sip.Message, e *sip.Error) Decision {
@@ -264,9 +267,9 @@ func (r *Router) handler(m *sip.Message) (service.SIPHandler, bool) {
 }
 
 // user routes to one of our users.
-func (r *Router) user(m *sip.Message, u *sip.URI) Decision {
+func (r *Router) user(id uc.Identity, m *sip.Message, u *sip.URI) Decision {
 	if binding.IsTemp(u.User) && u.Params.Has("gr") {
-		return r.tempGRUU(m, u)
+		return r.tempGRUU(id, m, u)
 	}
 	var buf [96]byte // goes to the heap with the interface call; longer addresses grow
 	aor, err := u.AppendAOR(buf[:0])
@@ -277,11 +280,11 @@ func (r *Router) user(m *sip.Message, u *sip.URI) Decision {
 	if !ok && isNumber(u.User) {
 		user, ok = r.cfg.Users.ByNumber(string(u.User))
 	}
-	return r.known(m, u, user, ok)
+	return r.known(id, m, u, user, ok)
 }
 
 // number routes a telephone number, which a user may have.
-func (r *Router) number(m *sip.Message, u *sip.URI) Decision {
+func (r *Router) number(id uc.Identity, m *sip.Message, u *sip.URI) Decision {
 	number := string(u.User)
 	if ext, ok := u.Params.Get("ext"); ok {
 		number += ";ext=" + string(ext)
@@ -294,7 +297,7 @@ func (r *Router) number(m *sip.Message, u *sip.URI) Decision {
 			}
 		}
 	}
-	return r.known(m, u, user, ok)
+	return r.known(id, m, u, user, ok)
 }
 
 // isNumber reports whether a user part is a telephone number in global form.
@@ -312,7 +315,7 @@ func isNumber(user []byte) bool {
 
 // known routes to a user who was looked up. A user who is switched off does
 // not exist for others.
-func (r *Router) known(m *sip.Message, u *sip.URI, user *directory.User, ok bool) Decision {
+func (r *Router) known(id uc.Identity, m *sip.Message, u *sip.URI, user *directory.User, ok bool) Decision {
 	if !ok || !user.Enabled {
 		if m.Method() == sip.REGISTER {
 			if h, found := r.handler(m); found {
@@ -320,6 +323,9 @@ func (r *Router) known(m *sip.Message, u *sip.URI, user *directory.User, ok bool
 			}
 		}
 		return refuse(m, diag.UnknownRecipient.Error(r.cfg.Host, ""))
+	}
+	if pool := user.Policy.HomePool; pool != "" && m.Method() != sip.REGISTER && r.cfg.OtherPool != nil && r.cfg.OtherPool(pool) {
+		return r.pool(id, m, pool)
 	}
 	endpoint, lync := binding.EndpointOf(u)
 	if h, found := r.handler(m); found && !((u.IsGRUU() || lync) && m.Method() == sip.MESSAGE) {
@@ -341,7 +347,19 @@ func (r *Router) known(m *sip.Message, u *sip.URI, user *directory.User, ok bool
 	} else if lync {
 		set = endpointOf(set, endpoint)
 	}
-	return r.endpoints(m, u, user.AOR, set)
+	return r.endpoints(id, m, u, user.AOR, set)
+}
+
+// pool routes to the pool that serves a user. What comes from another server is
+// not sent round: the topologies of the two differ then.
+func (r *Router) pool(id uc.Identity, m *sip.Message, name string) Decision {
+	switch {
+	case m.MaxForwards() == 0:
+		return refuse(m, &sip.Error{Code: 483})
+	case id.Class == uc.TrustedServer:
+		return refuse(m, diag.NotInPool.Error(r.cfg.Host, "served by "+name))
+	}
+	return Pool{name}
 }
 
 func instance(set []*binding.Binding, id string) []*binding.Binding {
@@ -366,7 +384,7 @@ func endpointOf(set []*binding.Binding, id string) []*binding.Binding {
 }
 
 // tempGRUU routes to the endpoint that was given a temporary name.
-func (r *Router) tempGRUU(m *sip.Message, u *sip.URI) Decision {
+func (r *Router) tempGRUU(id uc.Identity, m *sip.Message, u *sip.URI) Decision {
 	if r.cfg.GRUU == nil {
 		return refuse(m, &sip.Error{Code: 404})
 	}
@@ -380,24 +398,19 @@ func (r *Router) tempGRUU(m *sip.Message, u *sip.URI) Decision {
 	set := r.cfg.Bindings.Of(aor)
 	for _, b := range set {
 		if b.Gen == gen {
-			return r.endpoints(m, u, aor, instance(set, b.Instance))
+			return r.endpoints(id, m, u, aor, instance(set, b.Instance))
 		}
 	}
 	return refuse(m, &sip.Error{Code: 480, Diagnostic: "temporary GRUU has ended"})
 }
 
 // endpoints routes to where a user is signed in.
-func (r *Router) endpoints(m *sip.Message, u *sip.URI, aor uc.AOR, set []*binding.Binding) Decision {
+func (r *Router) endpoints(id uc.Identity, m *sip.Message, u *sip.URI, aor uc.AOR, set []*binding.Binding) Decision {
 	if m.MaxForwards() == 0 {
 		return refuse(m, &sip.Error{Code: 483})
 	}
-	if to := proxy.Endpoints(set, u.Secure); to != nil {
+	if to := r.cfg.Proxy.Reachable(id, set, u.Secure); to != nil {
 		return Endpoints{AOR: aor, Branches: to}
-	}
-	for _, b := range set {
-		if b.Node != "" {
-			return Member{AOR: aor, Node: b.Node}
-		}
 	}
 	return refuse(m, &sip.Error{Code: 480})
 }

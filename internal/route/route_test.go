@@ -48,6 +48,11 @@ func (p people) ByNumber(n string) (*directory.User, bool) {
 	return nil, false
 }
 
+func (p people) Lookup(aor uc.AOR) (*directory.User, bool) {
+	u, ok := p[aor]
+	return u, ok
+}
+
 func (p people) IsLocal(d []byte) bool { return strings.EqualFold(string(d), "example.test") }
 
 type handler string
@@ -61,13 +66,14 @@ type world struct {
 	router   *Router
 	bindings *binding.Table
 	gruu     *binding.Coder
+	people   people
 }
 
 // start runs a router. Requests come from alice, from the identity that X-Class
 // names, or from nobody when it is "anonymous".
 func start(t *testing.T) *world {
 	t.Helper()
-	w := &world{bindings: binding.NewTable(), gruu: binding.NewCoder([]byte("k"))}
+	w := &world{bindings: binding.NewTable(), gruu: binding.NewCoder([]byte("k")), people: newPeople()}
 	ready := make(chan struct{})
 	w.Server = stacktest.Start(t, stack.Config{
 		Admit: func(tx *stack.ServerTxn) error {
@@ -81,9 +87,10 @@ func start(t *testing.T) *world {
 		},
 		Route: func(tx *stack.ServerTxn) { <-ready; w.router.Serve(tx) },
 	})
-	p := proxy.New(proxy.Config{Stack: w.Stack, Log: slog.New(slog.DiscardHandler), IsLocal: w.isSelf})
+	p := proxy.New(proxy.Config{Stack: w.Stack, Log: slog.New(slog.DiscardHandler), IsLocal: w.isSelf, People: w.people,
+		Alive: func(node string) bool { return node != "dead.example.test" }})
 	w.router = New(Config{
-		Users: newPeople(), Bindings: w.bindings, GRUU: w.gruu, Proxy: p, IsSelf: w.isSelf,
+		Users: w.people, OtherPool: func(name string) bool { return name == "pool2.example.test" }, Bindings: w.bindings, GRUU: w.gruu, Proxy: p, IsSelf: w.isSelf,
 		Handler: func(method, event string) (service.SIPHandler, bool) {
 			what := strings.TrimSpace(method + " " + event)
 			return handler(what), slices.Contains([]string{"REGISTER", "MESSAGE", "SUBSCRIBE presence", "PUBLISH presence"}, what)
@@ -217,7 +224,7 @@ func TestForksToAllEndpoints(t *testing.T) {
 		`Proxy-Authorization: Digest username="alice", realm="example.test", nonce="n", uri="u", response="00000000000000000000000000000000"`))
 	for _, p := range []*stacktest.Peer{one, two} {
 		m := p.Expect("INVITE")
-		if m.Has(sip.HPAssertedIdentity) || m.Has(sip.HProxyAuthorization) {
+		if string(m.Header(sip.HPAssertedIdentity)) != "<sip:alice@example.test>" || m.Count(sip.HPAssertedIdentity) != 1 || m.Has(sip.HProxyAuthorization) {
 			t.Errorf("passed on what must not be:\n%s", m.Raw())
 		}
 		if m.Count(sip.HRecordRoute) != 2 || !strings.Contains(string(m.RequestURI()), p.Addr().String()) {
@@ -306,17 +313,75 @@ func TestSipsNeedsTLS(t *testing.T) {
 	c.Expect("480")
 }
 
+// A user may be signed in on this member of the pool and on others: each is asked, once, but not by a member.
 func TestOtherMember(t *testing.T) {
 	w := start(t)
-	w.bindings.SetRemote("bob@example.test", "b.example.test", []*binding.Binding{{AOR: "bob@example.test", Node: "b.example.test", Contact: "sip:bob@192.0.2.1"}})
-	m := parse(t, request("INVITE", "sip:bob@example.test"))
-	d := w.router.Decide(uc.Identity{Class: uc.Client}, m)
-	if d != (Member{AOR: "bob@example.test", Node: "b.example.test"}) {
-		t.Errorf("decided %#v", d)
+	p := w.TCPPeer(t)
+	w.signIn(t, p, binding.Binding{AOR: "bob@example.test"})
+	at := func(node string) *binding.Binding {
+		return &binding.Binding{AOR: "bob@example.test", Node: node, Contact: "sip:bob@192.0.2.1"}
 	}
+	w.bindings.SetRemote("bob@example.test", "b.example.test", []*binding.Binding{at("b.example.test"), at("b.example.test")})
+	w.bindings.SetRemote("bob@example.test", "c.example.test", []*binding.Binding{at("c.example.test")})
+	w.bindings.SetRemote("bob@example.test", "dead.example.test", []*binding.Binding{at("dead.example.test")})
+	m := parse(t, request("INVITE", "sip:bob@example.test"))
+	for class, want := range map[uc.TrustClass]string{
+		uc.Client: "here sip:b.example.test;transport=tls sip:c.example.test;transport=tls",
+		uc.Member: "here",
+	} {
+		d, ok := w.router.Decide(uc.Identity{Class: class}, m).(Endpoints)
+		if !ok {
+			t.Fatalf("%v: %#v", class, d)
+		}
+		var to []string
+		for _, b := range d.Branches {
+			if b.Dest.Flow != nil {
+				to = append(to, "here")
+			} else {
+				to = append(to, string(b.Dest.URI))
+			}
+		}
+		if got := strings.Join(to, " "); got != want {
+			t.Errorf("%v: %s, want %s", class, got, want)
+		}
+	}
+}
+
+// The caller is told that it is the other server, not the user, who cannot be reached.
+func TestMemberThatDoesNotAnswer(t *testing.T) {
+	w := start(t)
+	w.bindings.SetRemote("bob@example.test", "127.0.0.1:1", []*binding.Binding{{AOR: "bob@example.test", Node: "127.0.0.1:1", Contact: "sip:bob@192.0.2.1"}})
 	c := w.UDPPeer(t)
-	c.Send(request("INVITE", "sip:bob@example.test"))
-	c.Expect("480")
+	c.Send(request("OPTIONS", "sip:bob@example.test"))
+	if m := c.Expect("480"); !strings.HasPrefix(string(m.HeaderNamed("ms-diagnostics")), "1007;") {
+		t.Errorf("told\n%s", m.Raw())
+	}
+}
+
+// What is for a user of another pool goes there, but is not sent round.
+func TestOtherPool(t *testing.T) {
+	w := start(t)
+	w.people["bob@example.test"].Policy.HomePool = "pool2.example.test"
+	for method, row := range map[string]struct {
+		class uc.TrustClass
+		want  Decision
+	}{
+		"INVITE":    {uc.Client, Pool{"pool2.example.test"}},
+		"SUBSCRIBE": {uc.Client, Pool{"pool2.example.test"}},
+		"MESSAGE":   {uc.Member, Pool{"pool2.example.test"}},
+		"REGISTER":  {uc.Client, Service{handler("REGISTER")}}, // which names the pool
+	} {
+		if d := w.router.Decide(uc.Identity{Class: row.class}, parse(t, request(method, "sip:bob@example.test"))); d != row.want {
+			t.Errorf("%s: %#v", method, d)
+		}
+	}
+	if d, ok := w.router.Decide(uc.Identity{Class: uc.TrustedServer}, parse(t, request("INVITE", "sip:bob@example.test"))).(Refuse); !ok || d.Err.Code != 404 {
+		t.Errorf("from the other pool: %#v", d)
+	}
+	w.people["bob@example.test"].Policy.HomePool = "unknown.example.test"
+	if d, ok := w.router.Decide(uc.Identity{Class: uc.Client}, parse(t, request("INVITE", "sip:bob@example.test"))).(Refuse); !ok || d.Err.Code != 480 {
+		t.Errorf("of a pool that is not there: %#v", d)
+	}
 }
 
 func TestStaticRoute(t *testing.T) {

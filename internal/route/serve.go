@@ -8,15 +8,13 @@ import (
 	"parley/internal/diag"
 	"parley/internal/proxy"
 	"parley/internal/sip"
-	"parley/internal/sip/digest"
 	"parley/internal/stack"
 	"parley/internal/topology"
-	"parley/internal/uc"
 )
 
 // Counters say where requests went since the router was made.
 type Counters struct {
-	Services, Self, Dialogs, Endpoints, Members, Hops, Refused, Dropped atomic.Uint64
+	Services, Self, Dialogs, Endpoints, Pools, Hops, Refused, Dropped atomic.Uint64
 }
 
 // Counters returns the live counters.
@@ -41,19 +39,18 @@ func (r *Router) Serve(tx *stack.ServerTxn) {
 		}
 	case Endpoints:
 		r.counts.Endpoints.Add(1)
-		r.cfg.Proxy.Forward(tx, d.Branches, r.options(tx, m))
-	case Member:
-		r.counts.Members.Add(1)
-		// Signalling between members is not there yet; to the caller the user
-		// cannot be reached at the moment.
-		tx.Fail(diag.ServerUnreachable.Error(r.cfg.Host, "signed in on another member: "+d.Node))
+		r.cfg.Proxy.Forward(tx, d.Branches, r.options(tx, m, d.Branches))
+	case Pool:
+		r.counts.Pools.Add(1)
+		b := []proxy.Branch{{Dest: stack.Destination{URI: proxy.ServerURI(d.Name)}}}
+		r.cfg.Proxy.Forward(tx, b, r.options(tx, m, b))
 	case Hop:
 		r.counts.Hops.Add(1)
-		b := proxy.Branch{Dest: stack.Destination{URI: hopURI(d.Route)}}
+		b := []proxy.Branch{{Dest: stack.Destination{URI: hopURI(d.Route)}}}
 		if d.Route.ReplaceHost {
-			b.URI = replaceHost(m.RequestURI(), d.Route.Destination)
+			b[0].URI = replaceHost(m.RequestURI(), d.Route.Destination)
 		}
-		r.cfg.Proxy.Forward(tx, []proxy.Branch{b}, r.options(tx, m))
+		r.cfg.Proxy.Forward(tx, b, r.options(tx, m, b))
 	case Refuse:
 		r.counts.Refused.Add(1)
 		tx.Fail(d.Err)
@@ -72,16 +69,40 @@ func (r *Router) self(tx *stack.ServerTxn) {
 	tx.Respond(200, "", h...)
 }
 
-// options says how a request from tx is forwarded.
-func (r *Router) options(tx *stack.ServerTxn, m *sip.Message) proxy.Options {
-	return proxy.Options{
+// options says how a request from tx is forwarded to branches.
+func (r *Router) options(tx *stack.ServerTxn, m *sip.Message, branches []proxy.Branch) proxy.Options {
+	o := proxy.Options{
 		RecordRoute: recorded(m),
-		Drop:        Withheld(r.cfg.Users, tx.Identity(), m),
 		OnBranchFailure: func(b *proxy.Branch, code int) {
 			if bound, ok := b.Tag.(*binding.Binding); ok && code == 430 {
 				r.cfg.Bindings.Remove(bound.AOR, bound.Gen)
 			}
 		},
+	}
+	r.cfg.Proxy.Vouch(&o, tx.Identity(), m)
+	for i := range branches {
+		if branches[i].Dest.Flow == nil {
+			r.reportUnreachable(tx, &o)
+			break
+		}
+	}
+	return o
+}
+
+// reportUnreachable has the caller told when it is another server that does not
+// answer, and nobody else did.
+func (r *Router) reportUnreachable(tx *stack.ServerTxn, o *proxy.Options) {
+	unreachable, next := false, o.OnBranchFailure
+	o.OnBranchFailure = func(b *proxy.Branch, code int) {
+		unreachable = unreachable || b.Dest.Flow == nil
+		next(b, code)
+	}
+	o.OnFinal = func(_ int, best *sip.Message) bool {
+		if best != nil || !unreachable {
+			return false
+		}
+		tx.Fail(diag.ServerUnreachable.Error(r.cfg.Host, "another server does not answer"))
+		return true
 	}
 }
 
@@ -93,28 +114,6 @@ func recorded(m *sip.Message) bool {
 		return true
 	}
 	return false
-}
-
-// Withheld says which fields are not passed on: credentials that were meant for
-// us (RFC 3261 section 22.3), which a curious endpoint could try passwords on,
-// and an identity asserted by somebody who may not (RFC 3325 section 5). It is
-// nil when there are none.
-func Withheld(users Users, id uc.Identity, m *sip.Message) func(sip.Field) bool {
-	asserted := m.Has(sip.HPAssertedIdentity) && !id.Class.Server() && id.Class != uc.Trunk
-	credentials := m.Has(sip.HProxyAuthorization) || m.Has(sip.HAuthorization)
-	if !asserted && !credentials {
-		return nil
-	}
-	return func(f sip.Field) bool {
-		switch f.ID {
-		case sip.HPAssertedIdentity:
-			return asserted
-		case sip.HProxyAuthorization, sip.HAuthorization:
-			var c digest.Credentials
-			return digest.ParseCredentials(f.Value, &c) == nil && users.IsLocal(c.Realm)
-		}
-		return false
-	}
 }
 
 // hopURI is where a static route leads, for resolution.

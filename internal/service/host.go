@@ -12,6 +12,7 @@ import (
 	"parley/internal/bus"
 	"parley/internal/config"
 	"parley/internal/contract/binding"
+	"parley/internal/contract/member"
 	"parley/internal/directory"
 	"parley/internal/proxy"
 	"parley/internal/stack"
@@ -33,6 +34,7 @@ type Host struct {
 	Proxy     *proxy.Proxy              // NeedSIP
 	Store     *store.DB                 // NeedStore; Spec.Schema is already applied
 	Bus       *bus.Bus                  // NeedBus
+	Members   *member.Table             // NeedBus; who else is in the pool
 	Directory *directory.Directory      // NeedDirectory
 	Bindings  *binding.Table            // NeedSIP; the registrar writes it, everybody reads it
 	GRUU      *binding.Coder            // NeedSIP
@@ -50,6 +52,7 @@ type Host struct {
 type Node struct {
 	FQDN string // name in the topology and in its certificate
 	Pool string // FQDN of its pool
+	Dir  string // data directory, where relative names of files in settings begin
 }
 
 // Listen opens the listener declared for row, at the address the node file

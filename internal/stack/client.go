@@ -435,24 +435,28 @@ func (s *Stack) acknowledge(c *ClientTxn, id uint64, f *flow.Flow, sent []byte, 
 	f.Send(sent)
 }
 
-// PassOn makes the stack itself pass further 2xx of an accepted INVITE on to tx, without our Via, so that the
-// request's user can be forgotten. It does nothing for requests that are over.
-func (c *ClientTxn) PassOn(tx *ServerTxn) {
+// PassOn makes the stack itself pass further 2xx of an accepted INVITE on to tx, without our Via and with the edit,
+// which must not change any more, so that the request's user can be forgotten. It does nothing for requests that are
+// over.
+func (c *ClientTxn) PassOn(tx *ServerTxn, edit *sip.ResponseEdit) {
 	c.shard.mu.Lock()
 	defer c.shard.mu.Unlock()
 	if c.out != nil && c.over {
-		c.out = passOn{tx.core}
+		c.out = passOn{tx.core, edit}
 	}
 }
 
 // passOn is what is left of a proxied INVITE that was answered.
-type passOn struct{ *serverCore }
+type passOn struct {
+	*serverCore
+	edit *sip.ResponseEdit
+}
 
 func (p passOn) AppendRequest(dst []byte, _ Hop) []byte { return dst } // nothing is written after a final response
 func (p passOn) Failed(*ClientTxn, error)               {}
 func (p passOn) Response(_ *ClientTxn, f *flow.Flow, m *sip.Message) {
 	buf := getBuffer()
-	buf.b = sip.AppendResponseForward(buf.b[:0], m, nil)
+	buf.b = sip.AppendResponseForward(buf.b[:0], m, p.edit)
 	p.send(m.StatusCode(), buf.b, f)
 	putBuffer(buf)
 }

@@ -24,6 +24,7 @@ type Binding struct {
 	CallID    string     // of the last REGISTER
 	Path      string     // Path values in order, joined by commas (RFC 3327), or ""
 	UserAgent string     // as the endpoint calls itself
+	EPID      string     // of a Lync-protocol client ([MS-SIPRE] 2.2.1), or ""
 	Flow      *flow.Flow // where it registered; nil for a binding of another member
 	Node      string     // member that holds it; "" for this node
 	Gen       uint64     // number of this binding; a refresh keeps it
@@ -33,6 +34,7 @@ type Binding struct {
 	CSeq      uint32 // of the last REGISTER
 	RegID     uint32 // RFC 5626 reg-id, 0 when outbound is not used
 	Q         uint16 // thousandths
+	Notices   bool   // the endpoint wants to be told when the server ends the binding ([MS-SIPREGE] 3.1.2)
 }
 
 // Time is milliseconds since 1970, UTC: small, and exact enough for expiry.

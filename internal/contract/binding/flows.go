@@ -59,6 +59,17 @@ func (o *onFlow) close() []uc.AOR {
 	return all
 }
 
+// Uses reports whether anybody is registered over a flow.
+func (t *Table) Uses(f *flow.Flow) bool {
+	o, ok := f.Value(flow.SlotBindings).(*onFlow)
+	if !ok {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.one != "" || len(o.more) > 0
+}
+
 // slot returns the users of a flow, made on first use. mu serialises the first
 // use of a flow by two users.
 func (t *Table) slot(f *flow.Flow) *onFlow {

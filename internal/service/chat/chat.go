@@ -32,7 +32,7 @@ var Spec = service.Spec{
 	Name:    "chat",
 	Doc:     "Sessions of instant messages, also with endpoints that only take single messages.",
 	Roles:   []topology.Role{topology.RoleFrontEnd, topology.RoleBranch},
-	Needs:   service.NeedSIP | service.NeedDirectory,
+	Needs:   service.NeedSIP | service.NeedDirectory | service.NeedBus,
 	Handles: []string{"INVITE message", "* " + contactUser},
 	Build:   func(h service.Host) (service.Service, error) { return New(h), nil },
 }
@@ -118,10 +118,25 @@ func (s *Service) ServeSIP(tx *stack.ServerTxn) {
 // that list BENOTIFY among the methods they take ([MS-SIPREGE]) do.
 func hasSessions(b *binding.Binding) bool { return strings.Contains(b.Params, "BENOTIFY") }
 
-// alive are the bindings of this node that can be reached, by kind.
-func (s *Service) alive(aor uc.AOR) (sessions, pagers []*binding.Binding) {
+// alive are the bindings that can be reached, by kind, with those of other members of the pool if remote is set. Who
+// has only pagers on other members has the session end there.
+func (s *Service) alive(aor uc.AOR, remote bool) (sessions, pagers []*binding.Binding) {
+	var away []*binding.Binding
+	defer func() {
+		if len(sessions) == 0 && len(pagers) == 0 {
+			sessions = away
+		}
+	}()
 	for _, b := range s.host.Bindings.Of(aor) {
 		switch {
+		case b.Node != "":
+			switch {
+			case !remote || !s.host.Members.Alive(b.Node):
+			case hasSessions(b):
+				sessions = append(sessions, b)
+			default:
+				away = append(away, b)
+			}
 		case b.Flow == nil || b.Flow.Closed():
 		case hasSessions(b):
 			sessions = append(sessions, b)
@@ -152,7 +167,7 @@ func (s *Service) invite(tx *stack.ServerTxn) error {
 	if from, ok := s.host.Directory.Lookup(id.AOR); ok && !from.Policy.Messaging {
 		return &sip.Error{Code: 403, Diagnostic: "sender may not send messages"}
 	}
-	sessions, pagers := s.alive(to.AOR)
+	sessions, pagers := s.alive(to.AOR, id.Class != uc.Member) // a member has asked the others itself
 	if name, ok := binding.EndpointOf(&u); ok {
 		sessions, pagers = only(sessions, name), nil
 	}
@@ -162,7 +177,9 @@ func (s *Service) invite(tx *stack.ServerTxn) error {
 			return &sip.Error{Code: 483}
 		}
 		s.count.WithLabelValues("forwarded").Inc()
-		s.host.Proxy.Forward(tx, proxy.Endpoints(sessions, u.Secure), proxy.Options{RecordRoute: true, Drop: withheld(id, m), OnBranchFailure: s.lost})
+		opt := proxy.Options{RecordRoute: true, OnBranchFailure: s.lost}
+		s.host.Proxy.Vouch(&opt, id, m)
+		s.host.Proxy.Forward(tx, s.host.Proxy.Reachable(id, sessions, u.Secure), opt)
 		return nil
 	case len(pagers) > 0:
 		if err := s.open(tx, to); err != nil {
@@ -205,16 +222,5 @@ func only(set []*binding.Binding, name string) []*binding.Binding {
 func (s *Service) lost(b *proxy.Branch, code int) {
 	if bound, ok := b.Tag.(*binding.Binding); ok && code == 430 {
 		s.host.Bindings.Remove(bound.AOR, bound.Gen)
-	}
-}
-
-// withheld drops credentials and what a client may not assert.
-func withheld(from uc.Identity, m *sip.Message) func(sip.Field) bool {
-	client := !from.Class.Server() && from.Class != uc.Trunk
-	if !m.Has(sip.HProxyAuthorization) && !m.Has(sip.HAuthorization) && !(client && m.Has(sip.HPAssertedIdentity)) {
-		return nil
-	}
-	return func(f sip.Field) bool {
-		return f.ID == sip.HProxyAuthorization || f.ID == sip.HAuthorization || client && f.ID == sip.HPAssertedIdentity
 	}
 }

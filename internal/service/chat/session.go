@@ -181,7 +181,7 @@ func (s *Service) deliver(tx *stack.ServerTxn, x *session) error {
 	if !ok || !strings.EqualFold(string(t.Type)+"/"+string(t.Subtype), "text/plain") {
 		return &sip.Error{Code: 415, Headers: []sip.Header{{Name: "Accept", Value: "text/plain"}}}
 	}
-	sessions, pagers := s.alive(x.to.AOR)
+	sessions, pagers := s.alive(x.to.AOR, false)
 	if len(sessions) > 0 || len(pagers) == 0 {
 		// He has signed in with another endpoint, or out: the client begins anew.
 		s.end(x, false)

@@ -39,7 +39,7 @@ func (s *Service) ServeSIP(tx *stack.ServerTxn) {
 		return
 	}
 	w := &sending{s, tx, to}
-	branches := proxy.Endpoints(s.host.Bindings.Of(to.AOR), secure)
+	branches := s.host.Proxy.Reachable(tx.Identity(), s.host.Bindings.Of(to.AOR), secure)
 	if len(branches) == 0 {
 		w.store(480)
 		return
@@ -47,12 +47,9 @@ func (s *Service) ServeSIP(tx *stack.ServerTxn) {
 	for i := range branches {
 		branches[i].Group = 0 // everybody gets his copy at once
 	}
-	s.host.Proxy.Forward(tx, branches, proxy.Options{
-		Timeout:         patience,
-		Drop:            withheld(tx.Identity(), m),
-		OnFinal:         w.failed,
-		OnBranchFailure: w.lost,
-	})
+	opt := proxy.Options{Timeout: patience, OnFinal: w.failed, OnBranchFailure: w.lost}
+	s.host.Proxy.Vouch(&opt, tx.Identity(), m)
+	s.host.Proxy.Forward(tx, branches, opt)
 	s.counts.sent.Inc()
 }
 
@@ -92,17 +89,6 @@ func (s *Service) allowed(from uc.Identity, to *directory.User) error {
 		}
 	}
 	return nil
-}
-
-// withheld drops credentials and what a client may not assert.
-func withheld(from uc.Identity, m *sip.Message) func(sip.Field) bool {
-	client := !from.Class.Server() && from.Class != uc.Trunk
-	if !m.Has(sip.HProxyAuthorization) && !m.Has(sip.HAuthorization) && !(client && m.Has(sip.HPAssertedIdentity)) {
-		return nil
-	}
-	return func(f sip.Field) bool {
-		return f.ID == sip.HProxyAuthorization || f.ID == sip.HAuthorization || client && f.ID == sip.HPAssertedIdentity
-	}
 }
 
 // failed is asked when no endpoint took the message. Where none could be

@@ -26,6 +26,7 @@ func (s *scratch) readLync(m *sip.Message, host string) *sip.Error {
 		return diag.RegisterEvent.Error(host, "Event is not registration")
 	}
 	epid := sigauth.EPID(m)
+	s.req.EPID, s.req.Notices = []byte(epid), m.Has(sip.HEvent)
 	for i := range s.req.Contacts {
 		c := &s.req.Contacts[i]
 		if epid == "" || c.Star {

@@ -35,6 +35,8 @@ type Request struct {
 	Contacts   []Contact
 	Path       []byte // values joined by commas
 	UserAgent  []byte
+	EPID       []byte // of a Lync-protocol client
+	Notices    bool   // it asks to be told when the registration is ended
 	Flow       *flow.Flow
 }
 
@@ -233,10 +235,10 @@ func (m *machine) find(c *Contact) int {
 func (m *machine) refreshed(b *binding.Binding, c *Contact, d time.Duration) *binding.Binding {
 	n := new(binding.Binding)
 	*n = *b
-	n.CSeq, n.Q, n.RegID = m.r.CSeq, c.Q, m.regID(c)
+	n.CSeq, n.Q, n.RegID, n.Notices = m.r.CSeq, c.Q, m.regID(c), m.r.Notices
 	n.Refreshed, n.Expires = m.now, m.now.Add(d)
 	if b.Contact == string(c.URI) && b.Flow == m.r.Flow && b.Path == string(m.r.Path) && b.Params == string(c.Params) &&
-		b.Instance == string(c.Instance) {
+		b.Instance == string(c.Instance) && b.EPID == string(m.r.EPID) {
 		if b.CallID != string(m.r.CallID) {
 			n.CallID = string(m.r.CallID)
 		}
@@ -249,7 +251,7 @@ func (m *machine) refreshed(b *binding.Binding, c *Contact, d time.Duration) *bi
 
 func (m *machine) fresh(c *Contact, d time.Duration) *binding.Binding {
 	n := &binding.Binding{
-		AOR: m.r.AOR, Flow: m.r.Flow, Gen: m.gen(), RegID: m.regID(c), CSeq: m.r.CSeq, Q: c.Q,
+		AOR: m.r.AOR, Flow: m.r.Flow, Gen: m.gen(), RegID: m.regID(c), CSeq: m.r.CSeq, Q: c.Q, Notices: m.r.Notices,
 		Created: m.now, Refreshed: m.now, Expires: m.now.Add(d),
 	}
 	m.text(n, c)
@@ -258,7 +260,7 @@ func (m *machine) fresh(c *Contact, d time.Duration) *binding.Binding {
 
 // text copies the texts of c in one piece.
 func (m *machine) text(n *binding.Binding, c *Contact) {
-	parts := [...][]byte{c.URI, c.Params, c.Instance, m.r.CallID, m.r.Path}
+	parts := [...][]byte{c.URI, c.Params, c.Instance, m.r.CallID, m.r.Path, m.r.EPID}
 	total := 0
 	for _, p := range parts {
 		total += len(p)
@@ -272,7 +274,7 @@ func (m *machine) text(n *binding.Binding, c *Contact) {
 		s, all = all[:len(parts[i])], all[len(parts[i]):]
 		return s
 	}
-	n.Contact, n.Params, n.Instance, n.CallID, n.Path = next(0), next(1), next(2), next(3), next(4)
+	n.Contact, n.Params, n.Instance, n.CallID, n.Path, n.EPID = next(0), next(1), next(2), next(3), next(4), next(5)
 	if n.UserAgent != string(m.r.UserAgent) {
 		n.UserAgent = unique.Make(string(m.r.UserAgent)).Value()
 	}

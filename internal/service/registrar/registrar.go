@@ -109,8 +109,14 @@ func (r *Registrar) Start(start context.Context) error {
 	return r.host.ListenAll(start)
 }
 
-// Drain has nothing to finish: a REGISTER is answered at once.
-func (r *Registrar) Drain(context.Context) error { return nil }
+// Drain sends the clients that ask for notices to the other members, when there
+// are some; a REGISTER is answered at once and needs no time.
+func (r *Registrar) Drain(ctx context.Context) error {
+	if len(r.host.Members.Others()) == 0 {
+		return nil
+	}
+	return r.sendElsewhere(ctx)
+}
 
 // Stop ends the goroutines. The bindings stay in the table.
 func (r *Registrar) Stop(context.Context) error {
@@ -149,14 +155,18 @@ func (r *Registrar) sweep(ctx context.Context) {
 // userChanged ends the bindings of users who may no longer be signed in.
 func (r *Registrar) userChanged(e directory.Event) {
 	if e.Kind == directory.Removed || e.Kind == directory.Changed && !e.User.Enabled {
-		r.table.Update(e.User.AOR, func([]*binding.Binding) []*binding.Binding { return nil })
+		var ended []*binding.Binding
+		r.table.Update(e.User.AOR, func(own []*binding.Binding) []*binding.Binding { ended = own; return nil })
+		r.tell(ended, switchedOff, true)
 	}
 }
 
 // ServeSIP answers a REGISTER.
 func (r *Registrar) ServeSIP(tx *stack.ServerTxn) {
 	if err := r.register(tx); err != nil {
-		r.counts.refused.Inc()
+		if e, ok := err.(*sip.Error); !ok || e.Code >= 400 {
+			r.counts.refused.Inc()
+		}
 		tx.Fail(err)
 	}
 }
@@ -182,6 +192,10 @@ func (r *Registrar) register(tx *stack.ServerTxn) error {
 	if refusal != nil {
 		return refusal
 	}
+	if away := r.elsewhere(user, req); away != nil {
+		r.counts.redirected.Inc()
+		return away
+	}
 	rules := r.rules(user)
 	now := binding.At(r.host.Now())
 	var res Result
@@ -193,6 +207,7 @@ func (r *Registrar) register(tx *stack.ServerTxn) error {
 		return res.Err
 	}
 	r.counts.count(req, &res, now)
+	r.tell(res.Evicted, crowdedOut, true)
 	return r.answer(tx, m, req, res.Set, now)
 }
 
@@ -261,7 +276,7 @@ func (r *Registrar) rules(user *directory.User) Rules {
 
 // counters say how registering goes.
 type counters struct {
-	added, refreshed, removed, queried, refused, evicted prometheus.Counter
+	added, refreshed, removed, queried, refused, evicted, told, redirected prometheus.Counter
 }
 
 func (c *counters) register(reg prometheus.Registerer) {
@@ -271,15 +286,19 @@ func (c *counters) register(reg prometheus.Registerer) {
 	}, []string{"result"})
 	c.added, c.refreshed = total.WithLabelValues("added"), total.WithLabelValues("refreshed")
 	c.removed, c.queried = total.WithLabelValues("removed"), total.WithLabelValues("queried")
-	c.refused = total.WithLabelValues("refused")
+	c.refused, c.redirected = total.WithLabelValues("refused"), total.WithLabelValues("redirected")
 	c.evicted = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "parley_registrar_evicted_total",
 		Help: "Bindings ended because the user had one endpoint too many.",
 	})
+	c.told = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "parley_registrar_told_total",
+		Help: "Endpoints told that the server has ended their registration.",
+	})
 	if reg == nil {
 		return
 	}
-	reg.MustRegister(total, c.evicted)
+	reg.MustRegister(total, c.evicted, c.told)
 }
 
 func (c *counters) count(req *Request, res *Result, now binding.Time) {
