@@ -177,7 +177,7 @@ func (n *Notifier) Changed(resource string) {
 		if s.List {
 			s.changed[resource] = true
 		}
-		out = append(out, step{s, s.machine.Step(now, event.Input{Kind: event.Change})})
+		out = append(out, n.take(s, now, event.Input{Kind: event.Change}))
 	}
 	n.mu.Unlock()
 	n.carryOut(out)
@@ -190,7 +190,7 @@ func (n *Notifier) End(resource string, why event.Reason) {
 	n.mu.Lock()
 	for s := range n.resources[resource] {
 		if !s.List {
-			out = append(out, step{s, s.machine.Step(now, event.Input{Kind: event.End, Reason: why})})
+			out = append(out, n.take(s, now, event.Input{Kind: event.End, Reason: why}))
 		}
 	}
 	n.mu.Unlock()
@@ -209,9 +209,17 @@ func (n *Notifier) step(s *Subscription, in event.Input) {
 		n.mu.Unlock()
 		return
 	}
-	e := s.machine.Step(n.now(), in)
+	st := n.take(s, n.now(), in)
 	n.mu.Unlock()
-	n.carryOut([]step{{s, e}})
+	n.carryOut([]step{st})
+}
+
+// take has a subscription's machine take a step and sets its time of waking. The lock is held: set later, the time
+// could take the place of one that a later step has set. The clock's lock comes after ours.
+func (n *Notifier) take(s *Subscription, now time.Time, in event.Input) step {
+	e := s.machine.Step(now, in)
+	n.clock.Set(s, e.WakeAt)
+	return step{s, e}
 }
 
 func (n *Notifier) tick(s *Subscription) { n.step(s, event.Input{Kind: event.Tick}) }
@@ -223,8 +231,6 @@ func (n *Notifier) carryOut(steps []step) {
 		}
 		if st.e.Done {
 			n.forget(st.s)
-		} else {
-			n.clock.Set(st.s, st.e.WakeAt)
 		}
 	}
 }

@@ -80,7 +80,7 @@ func (n *Notifier) Change(tx *stack.ServerTxn, change func(s *Subscription) []st
 		s.flow = tx.Flow()
 		s.route = destination(tx)
 	}
-	effects := s.machine.Step(n.now(), event.Input{Kind: event.Subscribe, Expires: expires(m), Authorized: true})
+	effects := n.take(s, n.now(), event.Input{Kind: event.Subscribe, Expires: expires(m), Authorized: true}).e
 	n.mu.Unlock()
 	if moved {
 		unhook()
@@ -90,26 +90,29 @@ func (n *Notifier) Change(tx *stack.ServerTxn, change func(s *Subscription) []st
 	n.answer(tx, s, effects)
 }
 
-// Subscribe answers a SUBSCRIBE that begins a subscription.
-func (n *Notifier) Subscribe(tx *stack.ServerTxn, r Request) {
-	if err := n.subscribe(tx, r); err != nil {
+// Subscribe answers a SUBSCRIBE that begins a subscription. It reports false when it was refused; then nothing of it
+// is left, and Config.Ended is not called.
+func (n *Notifier) Subscribe(tx *stack.ServerTxn, r Request) (begun bool) {
+	begun, err := n.subscribe(tx, r)
+	if err != nil {
 		tx.Fail(err)
 	}
+	return begun
 }
 
-func (n *Notifier) subscribe(tx *stack.ServerTxn, r Request) error {
+func (n *Notifier) subscribe(tx *stack.ServerTxn, r Request) (begun bool, err error) {
 	m := tx.Request()
 	e, ok := event.Parse(m.Header(sip.HEvent))
 	if !ok || string(e.Package) != n.cfg.Package {
-		return &sip.Error{Code: 489, Headers: []sip.Header{{Name: "Allow-Events", Value: n.cfg.Package}}}
+		return false, &sip.Error{Code: 489, Headers: []sip.Header{{Name: "Allow-Events", Value: n.cfg.Package}}}
 	}
 	accept, err := negotiate(m, r.Accept)
 	if err != nil {
-		return err
+		return false, err
 	}
 	d, derr := dialog.NewUAS(m, tx.ToTag())
 	if derr != nil {
-		return derr
+		return false, derr
 	}
 	s := &Subscription{
 		Resources: r.Resources, Watcher: tx.Identity(), Accept: accept, List: r.List, Data: r.Data,
@@ -127,15 +130,15 @@ func (n *Notifier) subscribe(tx *stack.ServerTxn, r Request) error {
 	switch {
 	case n.stopped || len(n.all) >= n.cfg.Max:
 		n.mu.Unlock()
-		return &sip.Error{Code: 503, Headers: []sip.Header{{Name: "Retry-After", Value: "30"}}}
+		return false, &sip.Error{Code: 503, Headers: []sip.Header{{Name: "Retry-After", Value: "30"}}}
 	case r.PerWatcher > 0 && n.watchers[s.Watcher.AOR] >= r.PerWatcher:
 		n.mu.Unlock()
-		return &sip.Error{Code: 403, Reason: "Too Many Subscriptions"}
+		return false, &sip.Error{Code: 403, Reason: "Too Many Subscriptions"}
 	case n.all[s.id] != nil:
 		n.mu.Unlock()
-		return &sip.Error{Code: 482, Diagnostic: "the same request came twice"}
+		return false, &sip.Error{Code: 482, Diagnostic: "the same request came twice"}
 	}
-	effects := s.machine.Step(n.now(), event.Input{Kind: event.Subscribe, Expires: expires(m), Authorized: !r.Unapproved})
+	effects := n.take(s, n.now(), event.Input{Kind: event.Subscribe, Expires: expires(m), Authorized: !r.Unapproved}).e
 	if effects.Code/100 == 2 {
 		n.add(s)
 	}
@@ -144,7 +147,7 @@ func (n *Notifier) subscribe(tx *stack.ServerTxn, r Request) error {
 		n.hold(s, s.flow)
 	}
 	n.answer(tx, s, effects)
-	return nil
+	return effects.Code/100 == 2, nil
 }
 
 // add puts a subscription in. The lock is held.
