@@ -30,13 +30,15 @@ type batch struct {
 	utmost int  // people in it
 
 	mu      sync.Mutex
+	ended   bool
 	members []*watched
 	only    map[uc.AOR]bool // whom the answer to the current SUBSCRIBE is about; nil for all
+	refused []string        // who was asked for in it in vain
 }
 
 type watched struct {
 	uri  string // as the subscriber wrote it
-	aor  uc.AOR // "" when he is nobody of ours
+	aor  uc.AOR
 	told person.Told
 }
 
@@ -71,11 +73,14 @@ func (s *Service) subscribeCategories(tx *stack.ServerTxn) error {
 	if user, ok := s.host.Directory.Lookup(id.AOR); ok {
 		b.utmost = user.Policy.MaxSubscriptions
 	}
-	r := notify.Request{List: true, Data: b, Accept: []string{"multipart/related", categories.MediaType}}
+	r := notify.Request{List: true, Data: b, Accept: []string{"multipart/related", categories.MediaType}, PerWatcher: b.utmost}
 	if len(m.Body()) == 0 {
 		user, err := s.user(m.RequestURI())
 		if err != nil {
 			return err
+		}
+		if !s.quota.take(b.me.AOR, 1, endpoints*b.utmost) {
+			return tooMany
 		}
 		b.single, b.names = true, usual
 		b.members = []*watched{{uri: user.AOR.URI(), aor: user.AOR}}
@@ -93,8 +98,27 @@ func (s *Service) subscribeCategories(tx *stack.ServerTxn) error {
 		r.Require = []string{"eventlist"}
 	}
 	r.Resources = b.resources()
-	s.watching.Subscribe(tx, r)
+	if !s.watching.Subscribe(tx, r) {
+		s.batchEnded(b)
+	}
 	return nil
+}
+
+// endpoints is how often somebody may watch as many people as his policy allows: as many devices as a user has.
+const endpoints = 8
+
+var tooMany = &sip.Error{Code: 403, Reason: "Too Many Subscriptions"}
+
+// batchEnded takes a batch off the count of who has it.
+func (s *Service) batchEnded(b *batch) {
+	b.mu.Lock()
+	n := len(b.members)
+	if b.ended {
+		n = 0
+	}
+	b.ended = true
+	b.mu.Unlock()
+	s.quota.give(b.me.AOR, n)
 }
 
 // uriOf is how a subscriber is called in documents for him.
@@ -142,23 +166,35 @@ func (s *Service) changeBatch(tx *stack.ServerTxn) {
 func (s *Service) add(b *batch, rs []batchsub.Resource) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.ended {
+		return
+	}
 	again := len(b.members) > 0
 	only := map[uc.AOR]bool{}
+	at := make(map[uc.AOR]*watched, len(b.members))
+	for _, w := range b.members {
+		at[w.aor] = w
+	}
 	for _, r := range rs {
-		w := &watched{uri: r.URI}
-		if user, err := s.user([]byte(r.URI)); err == nil && len(b.members) < b.utmost {
-			w.aor = user.AOR
-			if r.Added && b.me.AOR != "" {
-				s.subscriberOf(user.AOR, b.me.AOR)
-			}
+		user, err := s.user([]byte(r.URI))
+		if err != nil {
+			b.refused = append(b.refused, r.URI)
+			continue
 		}
-		if i := slices.IndexFunc(b.members, func(o *watched) bool { return o.uri == w.uri || w.aor != "" && o.aor == w.aor }); i >= 0 {
-			b.members[i].aor = w.aor
-			b.members[i].told = person.Told{}
-		} else if len(b.members) < 2*b.utmost {
+		if w := at[user.AOR]; w != nil {
+			w.told = person.Told{}
+		} else if len(b.members) < b.utmost && s.quota.take(b.me.AOR, 1, endpoints*b.utmost) {
+			w := &watched{uri: r.URI, aor: user.AOR}
+			at[w.aor] = w
 			b.members = append(b.members, w)
+		} else {
+			b.refused = append(b.refused, r.URI)
+			continue
 		}
-		only[w.aor] = true
+		if r.Added && b.me.AOR != "" {
+			s.subscriberOf(user.AOR, b.me.AOR)
+		}
+		only[user.AOR] = true
 	}
 	if again {
 		b.only = only
@@ -168,9 +204,13 @@ func (s *Service) add(b *batch, rs []batchsub.Resource) {
 func (s *Service) remove(b *batch, rs []batchsub.Resource) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	had := len(b.members)
 	for _, r := range rs {
 		user, err := s.user([]byte(r.URI))
 		b.members = slices.DeleteFunc(b.members, func(o *watched) bool { return o.uri == r.URI || err == nil && o.aor == user.AOR })
+	}
+	if !b.ended {
+		s.quota.give(b.me.AOR, had-len(b.members))
 	}
 	b.only = map[uc.AOR]bool{}
 }
@@ -180,9 +220,7 @@ func (b *batch) resources() []string {
 	defer b.mu.Unlock()
 	var out []string
 	for _, w := range b.members {
-		if w.aor != "" {
-			out = append(out, string(w.aor))
-		}
+		out = append(out, string(w.aor))
 	}
 	return out
 }
@@ -219,9 +257,9 @@ func (s *Service) categoryDocument(sub *notify.Subscription, n event.Notice, cha
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	whole := n == event.Whole
-	only := b.only
+	only, refused := b.only, b.refused
 	if whole {
-		b.only = nil
+		b.only, b.refused = nil, nil
 	}
 	meta := rlmi.List{URI: b.uri, Version: sub.Version() + 1, FullState: whole && only == nil}
 	type doc struct {
@@ -229,40 +267,43 @@ func (s *Service) categoryDocument(sub *notify.Subscription, n event.Notice, cha
 		body []byte
 	}
 	var docs []doc
+	gone := func(uri string) {
+		meta.Resources = append(meta.Resources, rlmi.Resource{URI: uri, Instances: []rlmi.Instance{{ID: "0", State: "terminated", Reason: "noresource"}}})
+	}
 	for _, w := range b.members {
-		if whole && only != nil && !only[w.aor] || !whole && !slices.Contains(changed, string(w.aor)) {
+		if whole && only != nil && !only[w.aor] {
 			continue
 		}
-		res := rlmi.Resource{URI: w.uri}
+		if _, is := slices.BinarySearch(changed, string(w.aor)); !whole && !is {
+			continue
+		}
 		r := s.person(w.aor)
 		if r == nil {
 			if whole {
-				res.Instances = []rlmi.Instance{{ID: "0", State: "terminated", Reason: "noresource"}}
-				meta.Resources = append(meta.Resources, res)
+				gone(w.uri)
 			}
 			continue
 		}
 		if whole {
 			w.told = person.Told{}
 		}
-		head := categories.Begin(nil, w.uri)
-		r.mu.Lock()
-		text, told := r.View(head, b.names, r.Level(b.me), w.told)
-		r.mu.Unlock()
-		w.told = told
-		if len(text) == len(head) && !whole {
+		var body []byte
+		if body, w.told = r.document(w.uri, b.names, b.me, w.told); body == nil {
 			continue
 		}
-		cid := strings.TrimPrefix(w.uri, "sip:")
-		res.Instances = []rlmi.Instance{{ID: "0", State: "active", CID: cid}}
-		meta.Resources = append(meta.Resources, res)
-		docs = append(docs, doc{cid, categories.End(text)})
+		docs = append(docs, doc{strings.TrimPrefix(w.uri, "sip:"), body})
+		meta.Resources = append(meta.Resources, rlmi.Resource{URI: w.uri, Instances: []rlmi.Instance{{ID: "0", State: "active", CID: docs[len(docs)-1].cid}}})
+	}
+	if whole {
+		for _, uri := range refused {
+			gone(uri)
+		}
 	}
 	switch {
 	case !whole && len(docs) == 0:
 		return "", nil
 	case len(docs) == 1 && (!whole || b.single):
-		return categories.MediaType, docs[0].body
+		return categories.MediaType, docs[0].body // as it is shared, it is only read
 	}
 	w := related.Writer{Boundary: string(sip.AppendToken([]byte("parley-"), rand.Reader, 16))}
 	w.Part("list@"+w.Boundary, rlmi.MediaType, meta.Append(nil))

@@ -1,13 +1,16 @@
 package presence
 
 import (
+	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	"parley/internal/directory"
 	"parley/internal/flow"
 	"parley/internal/person"
 	"parley/internal/uc"
+	"parley/internal/xmldoc/categories"
 )
 
 // record is one person with the lock that guards him. It is taken after the lock
@@ -15,6 +18,38 @@ import (
 type record struct {
 	mu sync.Mutex
 	*person.Person
+	last  rendered
+	paced time.Time // when everything he has published lately is allowed for
+}
+
+// rendered is the last document that was made for a watcher. The others of his access level, who have heard of the
+// same, get the same.
+type rendered struct {
+	uri   string
+	names []string
+	level uint32
+	from  person.Told // what the watcher knew
+	to    person.Told // what he knows now
+	body  []byte      // nil when there is nothing new; not to be changed
+}
+
+// document is what a watcher who knows told is told of a person, in the categories of those names, and what he knows
+// then. It is nil when there is nothing new.
+func (r *record) document(uri string, names []string, w person.Watcher, told person.Told) ([]byte, person.Told) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	level := r.Level(w)
+	l := &r.last
+	if l.to.Rev == r.Rev() && l.from == told && l.level == level && l.uri == uri && slices.Equal(l.names, names) {
+		return l.body, l.to
+	}
+	head := categories.Begin(nil, uri)
+	text, now := r.View(head, names, level, told)
+	*l = rendered{uri: uri, names: names, level: level, from: told, to: now}
+	if len(text) > len(head) || told.Rev == 0 {
+		l.body = categories.End(text)
+	}
+	return l.body, now
 }
 
 // person returns the record of one of our users, making it when it is asked for
@@ -97,9 +132,8 @@ func (s *Service) devicesChanged(aor uc.AOR) {
 // tell has those told who see something new of a person.
 func (s *Service) tell(r *record, ch person.Changed) {
 	r.mu.Lock()
-	at := r.Next()
+	s.moments.Set(r.AOR, r.Next()) // with the lock: set later, it could be older than what somebody else has set
 	r.mu.Unlock()
-	s.moments.Set(r.AOR, at)
 	if ch.Owner {
 		s.self.Changed(string(r.AOR))
 	}

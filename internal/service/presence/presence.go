@@ -64,11 +64,12 @@ type Settings struct {
 	Publications   int `toml:"publications" doc:"Publications of one user at one time." reload:"restart"`
 	MaxBody        int `toml:"max-body" doc:"Bytes of the largest document a device may publish." reload:"restart"`
 	ListMembers    int `toml:"list-members" doc:"People in one list subscription." reload:"restart"`
+	PublishRate    int `toml:"publish-rate" doc:"Publications of one user in a minute, counting all devices; as many may come at once. More are answered with 503 and Retry-After." reload:"restart"`
 }
 
 // DefaultSettings is what a node file that says nothing gets.
 var DefaultSettings = Settings{ExpiresMin: 60, ExpiresDefault: 3600, ExpiresMax: 43200, Interval: 5000, Publications: 16,
-	MaxBody: 32 << 10, ListMembers: 250}
+	MaxBody: 32 << 10, ListMembers: 250, PublishRate: 120}
 
 func (s *Settings) check() error {
 	switch {
@@ -83,6 +84,8 @@ func (s *Settings) check() error {
 		return fmt.Errorf("presence: max-body = %d: want 256 to 131072", s.MaxBody)
 	case s.ListMembers < 1 || s.ListMembers > 1000:
 		return fmt.Errorf("presence: list-members = %d: want 1 to 1000", s.ListMembers)
+	case s.PublishRate < 10 || s.PublishRate > 60_000:
+		return fmt.Errorf("presence: publish-rate = %d: want 10 to 60000 a minute", s.PublishRate)
 	}
 	return nil
 }
@@ -100,6 +103,7 @@ type Service struct {
 	moments  *alarm.Clock[uc.AOR] // when something of a person expires
 	clock    *alarm.Clock[uc.AOR] // when publications expire
 	counts   counters
+	quota    quota
 	started  atomic.Bool
 
 	mu    sync.Mutex
@@ -129,11 +133,12 @@ func New(h service.Host) (*Service, error) {
 	subscriptions := s.limits
 	subscriptions.Interval = time.Duration(set.Interval) * time.Millisecond
 	s.notifier = notify.New(notify.Config{Package: "presence", Stack: h.SIP, Log: h.Log, Limits: subscriptions, Now: h.Now,
-		Document: s.document})
+		Document: s.document, Ended: s.listEnded})
 	s.clock = alarm.New(h.Now, s.expire)
 	s.moments = alarm.New(h.Now, s.momentCame)
 	enhanced := event.Limits{Min: 20 * time.Minute, Default: 8 * time.Hour, Max: 12 * time.Hour}
-	s.watching = notify.New(notify.Config{Package: "presence", Stack: h.SIP, Log: h.Log, Limits: enhanced, Now: h.Now, Document: s.categoryDocument})
+	s.watching = notify.New(notify.Config{Package: "presence", Stack: h.SIP, Log: h.Log, Limits: enhanced, Now: h.Now, Document: s.categoryDocument,
+		Ended: func(sub *notify.Subscription) { s.batchEnded(sub.Data.(*batch)) }})
 	s.self = notify.New(notify.Config{Package: roaming.EventPackage, Stack: h.SIP, Log: h.Log, Limits: enhanced, Now: h.Now, Document: s.selfDocument})
 	s.changing = lane.New[uc.AOR](lane.Config{PerKey: 64, OnPanic: func(key any, err *lane.PanicError) {
 		h.Log.Error("presence: panic", "user", key, "err", err, "stack", string(err.Stack))
@@ -261,6 +266,7 @@ func (s *Service) bindingsChanged(e binding.Event) {
 // counters say what happens.
 type counters struct {
 	published, refreshed, removed, refused prometheus.Counter
+	paced                                  prometheus.Counter
 }
 
 func (c *counters) register(reg prometheus.Registerer, s *Service) {
@@ -270,10 +276,14 @@ func (c *counters) register(reg prometheus.Registerer, s *Service) {
 	}, []string{"result"})
 	c.published, c.refreshed = total.WithLabelValues("published"), total.WithLabelValues("refreshed")
 	c.removed, c.refused = total.WithLabelValues("removed"), total.WithLabelValues("refused")
+	c.paced = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "parley_presence_too_fast_total",
+		Help: "Publications that were refused because a user made too many of them.",
+	})
 	if reg == nil {
 		return
 	}
-	reg.MustRegister(total,
+	reg.MustRegister(total, c.paced,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "parley_presence_subscriptions", Help: "Presence subscriptions at this moment."},
 			func() float64 { return float64(s.notifier.Len() + s.watching.Len()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "parley_presence_publishers", Help: "Users with a publication at this moment."},

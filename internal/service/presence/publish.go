@@ -94,6 +94,11 @@ func (s *Service) publish(tx *stack.ServerTxn) error {
 			return err
 		}
 	}
+	if r := s.person(user.AOR); doc != nil && r != nil {
+		if err := s.pace(r); err != nil {
+			return err
+		}
+	}
 	e, changed := s.accept(user.AOR, in, doc, tx.Flow())
 	switch e.Code {
 	case 200:

@@ -103,6 +103,11 @@ func (s *Service) service(tx *stack.ServerTxn) error {
 	if err != nil {
 		return &sip.Error{Code: 400, Reason: "Bad Document", Err: err}
 	}
+	if r := s.person(user.AOR); r != nil {
+		if err := s.pace(r); err != nil {
+			return err
+		}
+	}
 	tx.Retain()
 	err = s.changing.Do(user.AOR, func(ctx context.Context) {
 		r := s.person(user.AOR)

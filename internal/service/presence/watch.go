@@ -22,6 +22,7 @@ import (
 // list is a subscription to several people.
 type list struct {
 	uri     string // of the SUBSCRIBE
+	by      uc.AOR // who has it, "" when that is not counted
 	members []member
 }
 
@@ -59,12 +60,29 @@ func (s *Service) subscribe(tx *stack.ServerTxn) {
 		tx.Fail(err)
 		return
 	}
+	l, _ := r.Data.(*list)
 	if id := tx.Identity(); id.AOR != "" {
 		if watcher, ok := s.host.Directory.Lookup(id.AOR); ok {
 			r.PerWatcher = watcher.Policy.MaxSubscriptions
+			if l != nil {
+				if !s.quota.take(id.AOR, len(l.members), endpoints*r.PerWatcher) {
+					tx.Fail(tooMany)
+					return
+				}
+				l.by = id.AOR
+			}
 		}
 	}
-	s.notifier.Subscribe(tx, r)
+	if !s.notifier.Subscribe(tx, r) && l != nil {
+		s.quota.give(l.by, len(l.members))
+	}
+}
+
+// listEnded takes a list off the count of who has it.
+func (s *Service) listEnded(sub *notify.Subscription) {
+	if l, ok := sub.Data.(*list); ok {
+		s.quota.give(l.by, len(l.members))
+	}
 }
 
 // wants finds out what a SUBSCRIBE is for.
