@@ -236,6 +236,19 @@ func (led *ledger) told(i, n int, at time.Time) error {
 	return nil
 }
 
+// lost says which notifications are missing.
+func (led *ledger) lost() error {
+	var some []string
+	for n := range led.heard {
+		for k := range led.heard[n] {
+			if led.heard[n][k].Load() == 0 && len(some) < 8 {
+				some = append(some, fmt.Sprintf("publication %d by user %d to his watcher %d", n, led.by[n], k))
+			}
+		}
+	}
+	return fmt.Errorf("%d of %d notifications did not arrive, such as %s", led.missing.Load(), len(led.heard)*led.g.s.contacts, strings.Join(some, ", "))
+}
+
 func (led *ledger) answered(i int, at time.Time) {
 	led.mu.Lock()
 	if !led.last[i].IsZero() {
@@ -291,7 +304,7 @@ func (l *load) run(ctx context.Context, kind string, number int) (*result, error
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-time.After(patience):
-		return nil, fmt.Errorf("%d of %d notifications did not arrive", led.missing.Load(), n*s.contacts)
+		return nil, led.lost()
 	}
 	after, err := procstat.Group(l.g.r.group, false)
 	if err != nil {
