@@ -26,6 +26,7 @@ func Run(ctx context.Context, opt Options, up func(*Node)) error {
 	if err := n.Start(ctx); err != nil {
 		return err
 	}
+	n.background.Go(func() { paceGC(n.run) })
 	if up != nil {
 		up(n)
 	} else {
