@@ -70,7 +70,7 @@ func (n *Node) buildWeb(ctx context.Context) error {
 	n.release("web sites", n.front.Close)
 	n.web = &service.Web{
 		Login: login.User, Tickets: webticket.New(key, "https://"+n.pool()), UserCA: ca, Certificates: usercert.New(),
-		SIPPort: n.sipPort,
+		SIPPort: n.sipPort, URL: n.urlOf,
 	}
 	return nil
 }

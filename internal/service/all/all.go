@@ -4,6 +4,7 @@ package all
 
 import (
 	"parley/internal/service"
+	"parley/internal/service/addressbook"
 	"parley/internal/service/autodiscover"
 	"parley/internal/service/certprov"
 	"parley/internal/service/chat"
@@ -29,6 +30,7 @@ func Specs() []service.Spec {
 		mwi.Spec,
 		certprov.Spec,
 		autodiscover.Spec,
+		addressbook.Spec,
 		web.Spec,
 		registrar.Spec, // last: it opens the listeners that clients use
 	}

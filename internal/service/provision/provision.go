@@ -31,7 +31,7 @@ var Spec = service.Spec{
 	Name:    "provision",
 	Doc:     "Settings of clients, told when they sign in.",
 	Roles:   []topology.Role{topology.RoleFrontEnd},
-	Needs:   service.NeedSIP | service.NeedDirectory,
+	Needs:   service.NeedSIP | service.NeedDirectory | service.NeedWeb,
 	Handles: []string{"SUBSCRIBE " + provisioning.EventPackage},
 	Build:   func(h service.Host) (service.Service, error) { return New(h), nil },
 }
@@ -165,7 +165,8 @@ var all = []struct {
 	}},
 	{"endpointConfiguration", provisioning.Entries, func(_ *Service, u *directory.User) []provisioning.Setting {
 		return settings("absUsage", "WebSearchOnly", "EnableTracing", no, "showRecentContacts", yes, "showManagePrivacyRelationships", yes,
-			"enableVoipCallDefault", yesIf(u.Policy.Voice), "exchangeContactStoreAllowed", no, "photoUsage", "PhotosFromADOnly")
+			"enableVoipCallDefault", yesIf(u.Policy.Voice), "exchangeContactStoreAllowed", no, "photoUsage", "PhotosFromADOnly",
+			"maxPhotoSizeKB", strconv.Itoa(directory.MaxPhoto>>10))
 	}},
 	{"presencePolicyV2", provisioning.Entries, func(_ *Service, u *directory.User) []provisioning.Setting {
 		return settings("MaxCategorySubscription", strconv.Itoa(u.Policy.MaxSubscriptions), "MaxPromptedSubscriber", strconv.Itoa(u.Policy.MaxSubscribers))
@@ -202,18 +203,15 @@ func settings(nameAndValue ...string) []provisioning.Setting {
 }
 
 // serverConfiguration leaves out what is not served: without focusFactoryUri there
-// are no conferences, without mrasUri no relay, without dlx addresses people are
-// searched by SIP. Encryption is optional because phones without it are allowed.
+// are no conferences, without mrasUri no relay. Encryption is optional because phones without it are allowed.
 func (s *Service) serverConfiguration(u *directory.User) []provisioning.Setting {
-	return append(s.mediaPorts(), settings(
+	return append(append(s.mediaPorts(), s.addressBook()...), settings(
 		"ucPC2PCAVEncryption", "SupportEncryption",
 		"ucMaxVideoRateAllowed", "Hd720p-1.5M",
 		"ucEnableSipSecurityMode", "High",
 		"ucEnableUserLogging", no,
 		"qosEnabled", no,
 		"enableBWPolicyCheck", no,
-		"dlxEnabled", no,
-		"absWebServiceEnabled", no,
 		"updatesServerEnabled", no,
 		"loggingLevel", "Off",
 	)...)
