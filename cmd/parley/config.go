@@ -18,8 +18,9 @@ import (
 )
 
 func configCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Show, change and check the node file"}
-	cmd.AddCommand(configGetCommand(), configSetCommand(), configCheckCommand(), configConferencingCommand())
+	cmd := &cobra.Command{Use: "config", Short: "Show, change and check the node file; media ports, trusted applications"}
+	cmd.AddCommand(configGetCommand(), configSetCommand(), configCheckCommand(), configConferencingCommand(),
+		trustedApplicationCommand(), trustedComputerCommand())
 	return cmd
 }
 

@@ -111,33 +111,7 @@ anew, without its comments.`,
 			if err != nil {
 				return err
 			}
-			after, err := topology.Parse(topology.FileName, text)
-			if err != nil {
-				return fmt.Errorf("not changed: %w", err)
-			}
-			problems := after.Validate()
-			printProblems(cmd.ErrOrStderr(), problems)
-			if topology.Failed(problems) {
-				return exitStatus(1)
-			}
-			d, err := plan.Diff(plan.Resolve(before), plan.Resolve(after))
-			if err != nil {
-				return err
-			}
-			if len(d.Rows) > 0 {
-				if err := table.Render(cmd.OutOrStdout(), d); err != nil {
-					return err
-				}
-				fmt.Fprintln(cmd.OutOrStdout())
-			}
-			if file != "" {
-				if dry {
-					return nil
-				}
-				_, err := fmt.Fprint(cmd.OutOrStdout(), string(text))
-				return err
-			}
-			return applyTopology(cmd, text, "media ports", 0, dry)
+			return changeTopology(cmd, before, text, file, "media ports", dry)
 		},
 	}
 	cmd.Flags().StringVar(&site, "site", "", "for one site only")
@@ -148,6 +122,47 @@ anew, without its comments.`,
 		cmd.Flags().StringVar(&ranges[i], p.key, "", p.what+", as START:COUNT")
 	}
 	return cmd
+}
+
+// changeTopology checks a changed topology, prints what changes in the plan, and puts it in force, or prints it when it
+// was made from a file.
+func changeTopology(cmd *cobra.Command, before *topology.Snapshot, text []byte, file, note string, dry bool) error {
+	after, err := topology.Parse(topology.FileName, text)
+	if err != nil {
+		return fmt.Errorf("not changed: %w", err)
+	}
+	problems := after.Validate()
+	printProblems(cmd.ErrOrStderr(), problems)
+	if topology.Failed(problems) {
+		return exitStatus(1)
+	}
+	if file != "" && !dry {
+		_, err := cmd.OutOrStdout().Write(text)
+		return err
+	}
+	d, err := plan.Diff(plan.Resolve(before), plan.Resolve(after))
+	if err != nil {
+		return err
+	}
+	if len(d.Rows) > 0 {
+		if err := table.Render(cmd.OutOrStdout(), d); err != nil {
+			return err
+		}
+		fmt.Fprintln(cmd.OutOrStdout())
+	}
+	if file != "" {
+		return nil
+	}
+	return applyTopology(cmd, text, note, 0, dry)
+}
+
+// copyTopology is the document of a snapshot, free to be changed.
+func copyTopology(s *topology.Snapshot) (*topology.Topology, error) {
+	copied, err := topology.Parse(topology.FileName, topology.Format(s.Topology()))
+	if err != nil {
+		return nil, err
+	}
+	return copied.Topology(), nil
 }
 
 // changedMedia is the text of a topology with other media ports.
@@ -190,12 +205,10 @@ func changedMedia(cmd *cobra.Command, s *topology.Snapshot, site string, ranges 
 	if _, err := siteNamed(s, site); err != nil {
 		return nil, err
 	}
-	// A copy: the snapshot must not change.
-	copied, err := topology.Parse(topology.FileName, topology.Format(s.Topology()))
+	t, err := copyTopology(s)
 	if err != nil {
 		return nil, err
 	}
-	t := copied.Topology()
 	m := &t.Media
 	for i := range t.Sites {
 		if t.Sites[i].Name == site {

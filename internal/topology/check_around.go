@@ -84,7 +84,7 @@ func (c *checker) trust() {
 			}
 		case pools[p.FQDN]:
 			c.fail(at("fqdn"), "", "trusted application pool %s is already defined", p.FQDN)
-		case c.s.pools[p.FQDN] != nil:
+		case c.s.pools[p.FQDN] != nil && (c.s.byName[p.FQDN] == nil || c.s.byName[p.FQDN].Pool == nil): // else a machine has the name
 			c.fail(at("fqdn"), "", "%s is already a pool of the product", p.FQDN)
 		}
 		pools[p.FQDN] = true
