@@ -56,7 +56,16 @@ type Publication struct {
 type Profile struct {
 	Name   string
 	Email  string
-	Phones []string // numbers without "tel:"
+	Phones []string // "tel:+15550100"; the first is the work number where Card has none
+	Card   Card
+}
+
+// Card is the rest of a person's business card. Every field may be empty.
+type Card struct {
+	Title, Department, Company, Office       string
+	Work, Mobile, Home, Other                string // numbers: "tel:+15550100", or a text
+	Street, City, State, PostalCode, Country string
+	Photo, PhotoHash                         string // where the photo is fetched, and what changes with it
 }
 
 // Person is one person.
@@ -142,7 +151,7 @@ func (p *Person) Rev() uint64 { return p.rev }
 
 // SetProfile takes what the directory says now.
 func (p *Person) SetProfile(f Profile) (changed bool) {
-	if p.profile.Name == f.Name && p.profile.Email == f.Email && slices.Equal(p.profile.Phones, f.Phones) {
+	if p.profile.Name == f.Name && p.profile.Email == f.Email && p.profile.Card == f.Card && slices.Equal(p.profile.Phones, f.Phones) {
 		return false
 	}
 	p.profile = f

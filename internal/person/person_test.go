@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/internal/xmldoc"
 	"parley/internal/xmldoc/categories"
 	"parley/internal/xmldoc/roaming"
 )
@@ -264,5 +265,54 @@ func TestDevices(t *testing.T) {
 	publish(t, p, machine(t, 2, 0, "15500"))
 	if p.State(Company).Availability != Busy || p.State(Blocked).Availability != Offline {
 		t.Errorf("phone and client: %+v", p.State(Company))
+	}
+}
+
+// Who sees more of the business card is closer.
+func TestContactCard(t *testing.T) {
+	p := New("alice@example.test", Profile{Name: "Alice", Email: "a@mail.test", Phones: []string{"tel:+15550100", "tel:+15550101"}}, t0)
+	if !p.SetProfile(Profile{Name: "Alice", Email: "a@mail.test", Phones: []string{"tel:+15550100", "tel:+15550101"}, Card: Card{
+		Title: "Engineer", Department: "R&D", Company: "Example", Office: "12", Mobile: "tel:+15550177", Home: "ask", City: "Nelson", Country: "NZ",
+		Photo: "https://web.example.test/abs/handler/x", PhotoHash: "AB12"}}) {
+		t.Fatal("a new card is no change")
+	}
+	for level, want := range map[uint32]string{
+		Default:  "",
+		External: "company title",
+		Company:  "company department title office work other address photo",
+		Team:     "company department title office work other mobile address photo",
+		Personal: "company department title office work other mobile home address photo",
+	} {
+		var told Told
+		doc := "<x>" + view(p, level, &told, "contactCard") + "</x>"
+		e, err := xmldoc.Parse([]byte(doc), xmldoc.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		card := e.Kid("category").Kid("contactCard")
+		if card.Kid("identity").KidText("email") != "a@mail.test" {
+			t.Errorf("level %d does not see who it is: %s", level, doc)
+		}
+		var got []string
+		for k := range card.Kids {
+			switch k.Name.Local {
+			case "identity":
+			case "phone":
+				got = append(got, k.Attr("type"))
+			default:
+				got = append(got, k.Name.Local)
+			}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("level %d sees %s, want %s", level, got, want)
+		}
+		if level == Personal && (!strings.Contains(doc, "<phone type=\"home\"><displayString>ask<") || !strings.Contains(doc, "<uri>tel:+15550100</uri><displayString>+15550100<") ||
+			!strings.Contains(doc, "<hash>AB12</hash>")) {
+			t.Errorf("card %s", doc)
+		}
+	}
+	var blocked Told
+	if got := view(p, Blocked, &blocked, "contactCard"); strings.Contains(got, "Alice") {
+		t.Errorf("blocked, and sees %s", got)
 	}
 }

@@ -3,6 +3,7 @@ package person
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"parley/internal/xmldoc"
 	"parley/internal/xmldoc/categories"
@@ -68,7 +69,7 @@ func (p *Person) viewOf(c *category, name string, level uint32) []byte {
 		}
 		out = (&categories.Category{Key: categories.Key{Name: name, Instance: instance}, PublishTime: a.at, Body: body}).AppendFor(out)
 	case name == "contactCard" && level != Blocked:
-		card := p.card()
+		card := p.card(level)
 		out = card.AppendFor(out)
 	}
 	if name != categories.StateName {
@@ -82,27 +83,75 @@ func (p *Person) viewOf(c *category, name string, level uint32) []byte {
 	return out
 }
 
-// card is the contact card the directory makes: name, address, numbers.
-func (p *Person) card() categories.Category {
+// card is the contact card the directory makes, as a level sees it ([MS-PRES]): who somebody is to everybody,
+// his place in the company to partners, and how to reach him there to colleagues. The mobile number is for the team, the
+// number at home for those who are closest.
+func (p *Person) card(level uint32) categories.Category {
+	c := &p.profile.Card
 	b := append([]byte(nil), `<contactCard xmlns="http://schemas.microsoft.com/2006/09/sip/contactcard"><identity>`...)
 	if p.profile.Name != "" {
 		b = append(xmldoc.AppendElement(append(b, "<name>"...), "displayName", p.profile.Name), "</name>"...)
 	}
-	if p.profile.Email != "" {
-		b = xmldoc.AppendElement(b, "email", p.profile.Email)
+	b = append(appendText(b, "email", p.profile.Email), "</identity>"...)
+	colleague, team, friend := level == Company || level == Team || level == Personal, level == Team || level == Personal, level == Personal
+	if colleague || level == External {
+		b = appendText(b, "company", c.Company)
 	}
-	b = append(b, "</identity>"...)
-	for i, n := range p.profile.Phones {
-		kind := "work"
-		if i > 0 {
-			kind = "other"
+	if colleague {
+		b = appendText(b, "department", c.Department)
+	}
+	if colleague || level == External {
+		b = appendText(b, "title", c.Title)
+	}
+	if colleague {
+		b = appendText(b, "office", c.Office)
+		rest := p.profile.Phones
+		work := c.Work
+		if work == "" && len(rest) > 0 {
+			work = rest[0]
 		}
-		b = append(xmldoc.AppendAttr(append(b, "<phone"...), "type", kind), '>')
-		b = xmldoc.AppendElement(b, "uri", tel(n))
-		b = append(xmldoc.AppendElement(b, "displayString", n), "</phone>"...)
+		b = appendPhone(b, "work", work)
+		for _, n := range rest[min(1, len(rest)):] {
+			b = appendPhone(b, "other", n)
+		}
+	}
+	if team {
+		b = appendPhone(b, "mobile", c.Mobile)
+	}
+	if friend {
+		b = appendPhone(appendPhone(b, "home", c.Home), "other", c.Other)
+	}
+	if colleague && c.Street+c.City+c.State+c.PostalCode+c.Country != "" {
+		b = append(b, `<address type="work">`...)
+		b = appendText(appendText(appendText(b, "street", c.Street), "city", c.City), "state", c.State)
+		b = append(appendText(appendText(b, "zipcode", c.PostalCode), "countryCode", c.Country), "</address>"...)
+	}
+	if colleague && c.Photo != "" {
+		b = appendText(append(b, `<photo type="enterprise">`...), "uri", c.Photo)
+		b = append(appendText(b, "hash", c.PhotoHash), "</photo>"...)
 	}
 	b = append(b, "</contactCard>"...)
 	return categories.Category{Key: categories.Key{Name: "contactCard", Container: Default}, Version: 1, ExpireType: categories.User, PublishTime: p.aggregate[0].at, Body: b}
+}
+
+func appendText(b []byte, name, text string) []byte {
+	if text == "" {
+		return b
+	}
+	return xmldoc.AppendElement(b, name, text)
+}
+
+// appendPhone adds a number. What is no number for a client to dial is only shown.
+func appendPhone(b []byte, kind, n string) []byte {
+	if n == "" {
+		return b
+	}
+	b = append(xmldoc.AppendAttr(append(b, "<phone"...), "type", kind), '>')
+	shown, dialled := strings.CutPrefix(n, "tel:")
+	if dialled || strings.HasPrefix(n, "+") {
+		b = xmldoc.AppendElement(b, "uri", tel(n))
+	}
+	return append(xmldoc.AppendElement(b, "displayString", shown), "</phone>"...)
 }
 
 func tel(n string) string {
@@ -171,7 +220,7 @@ func (p *Person) OwnCategory(name string) []categories.Category {
 				PublishTime: a.at, ExpireType: categories.User, Body: a.body})
 		}
 	case "contactCard":
-		out = append(out, p.card())
+		out = append(out, p.card(Personal))
 	case "userProperties":
 		out = append(out, p.properties())
 	}

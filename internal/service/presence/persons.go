@@ -64,14 +64,38 @@ func (s *Service) person(aor uc.AOR) *record {
 	if !ok || user.AOR != aor {
 		return nil
 	}
-	r := &record{Person: person.New(aor, profile(user), s.host.Now())}
+	r := &record{Person: person.New(aor, s.profile(user), s.host.Now())}
 	r.SetSignedIn(len(s.host.Bindings.Of(aor)) > 0, s.host.Now())
 	s.people[aor] = r
 	return r
 }
 
-func profile(u *directory.User) person.Profile {
-	return person.Profile{Name: u.Name, Email: string(u.AOR), Phones: u.Phones}
+// photosPath is where the service addressbook has photos, by their names.
+const photosPath = "/abs/handler/"
+
+func (s *Service) profile(u *directory.User) person.Profile {
+	c := &u.Profile
+	number := func(name string) string {
+		if v := u.Attribute(name); len(v) > 0 {
+			return v[0]
+		}
+		return ""
+	}
+	p := person.Profile{Name: u.Name, Email: u.Mail(), Phones: u.Phones, Card: person.Card{
+		Title: c.Title, Department: c.Department, Company: c.Company, Office: c.Office, Mobile: number("mobile"), Home: number("homePhone"),
+		Street: c.Street, City: c.City, State: c.State, PostalCode: c.PostalCode, Country: c.Country}}
+	if c.WorkPhone != "" {
+		p.Card.Work = number("telephoneNumber")
+	}
+	if c.OtherPhone != "" { // otherwise it is among Phones
+		p.Card.Other = number("otherTelephone")
+	}
+	if u.PhotoHash != "" {
+		if p.Card.Photo = s.host.Web.URL(photosPath+u.PhotoName(), false); p.Card.Photo != "" {
+			p.Card.PhotoHash = u.PhotoHash
+		}
+	}
+	return p
 }
 
 // watcher is how somebody counts when he looks at others.

@@ -47,7 +47,7 @@ var Spec = service.Spec{
 	Name:   "presence",
 	Doc:    "Presence: publications, subscriptions and lists of standard clients and of those with enhanced presence.",
 	Roles:  []topology.Role{topology.RoleFrontEnd, topology.RoleBranch},
-	Needs:  service.NeedSIP | service.NeedStore | service.NeedDirectory,
+	Needs:  service.NeedSIP | service.NeedStore | service.NeedDirectory | service.NeedWeb,
 	Schema: schema(),
 	Handles: []string{"PUBLISH presence", "SUBSCRIBE presence", "SUBSCRIBE " + roaming.EventPackage,
 		"SERVICE " + categories.PublishType, "SERVICE " + roaming.SetMembersType, "SERVICE " + roaming.SetSubscribersType},
@@ -213,7 +213,7 @@ func (s *Service) userChanged(e directory.Event) {
 	if e.Kind == directory.Changed && e.User.Enabled {
 		if r := s.person(e.User.AOR); r != nil {
 			r.mu.Lock()
-			changed := r.SetProfile(profile(e.User))
+			changed := r.SetProfile(s.profile(e.User))
 			r.mu.Unlock()
 			if changed {
 				s.tell(r, person.Changed{Owner: true, Watchers: true})
