@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"parley/internal/cert"
 	"parley/internal/plan"
 	"parley/internal/probe"
+	"parley/internal/service/all"
 	"parley/internal/topology"
 )
 
@@ -23,7 +25,7 @@ type probeFlags struct {
 	timeout            time.Duration
 	parallel, denied   int
 	wayOnly, hostWalls bool
-	list               bool
+	list, itself       bool
 }
 
 func probeCommand() *cobra.Command {
@@ -35,6 +37,9 @@ func probeCommand() *cobra.Command {
 is asked (SIP OPTIONS, TLS with name and expiry of the certificate, HTTP, STUN,
 database instances, DHCP), and some ports that it does not allow. What fails is
 printed with the rule that is missing and the firewall on which it should be.
+
+Ports of the plan on which this version has nothing yet count as fine when the way to them
+is open. On a server, its own services are asked with --itself, or when there is nothing else.
 
 The zone follows from the addresses of this machine; --zone and --from say it where
 they do not. Clients and the outside are networks in the plan: --peer names a
@@ -64,6 +69,7 @@ The exit status is 0 when everything is as planned, and 1 when something is not.
 	cmd.Flags().IntVar(&f.denied, "denied", 5, "how many ports of each address to try that are not allowed")
 	cmd.Flags().BoolVar(&f.wayOnly, "way-only", false, "only find out whether packets pass: a server that refuses is fine")
 	cmd.Flags().BoolVar(&f.hostWalls, "host-firewalls", false, "expect the firewalls of the machines themselves as planned")
+	cmd.Flags().BoolVar(&f.itself, "itself", false, "on a server of the plan: also ask its own services, as a client beside it would")
 	cmd.Flags().BoolVar(&f.list, "list", false, "only list what would be tried")
 	return cmd
 }
@@ -93,14 +99,22 @@ func runProbe(cmd *cobra.Command, p *plan.Plan, f probeFlags) error {
 		}
 		opt.Peers = append(opt.Peers, probe.Peer{Name: "a machine in " + zone, Zone: z, Address: a})
 	}
+	opt.Itself = f.itself
 	probes := probe.Select(p, here, opt)
-	name := "everywhere"
+	if len(probes) == 0 && !opt.Itself {
+		opt.Itself = true
+		if probes = probe.Select(p, here, opt); len(probes) > 0 {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s is a server that opens nothing elsewhere: its own services are asked\n", here.Address)
+		}
+	}
+	name := here.Address.String()
 	if here.Zone != nil {
-		name = here.Zone.Name
+		name += " in zone " + here.Zone.Name
 	}
 	if len(probes) == 0 {
-		return fmt.Errorf("the plan has nothing that may be opened from %s in zone %s", here.Address, name)
+		return fmt.Errorf("the plan has nothing that may be opened from %s", name)
 	}
+	markNotYet(p.Topology, probes)
 	if f.list {
 		for _, x := range probes {
 			verb := "allowed"
@@ -121,7 +135,7 @@ func runProbe(cmd *cobra.Command, p *plan.Plan, f probeFlags) error {
 	done, failed := 0, 0
 	var progress func(probe.Result)
 	if live(cmd) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "from %s in zone %s\n", here.Address, name)
+		fmt.Fprintf(cmd.ErrOrStderr(), "from %s\n", name)
 		progress = func(res probe.Result) {
 			if done++; res.Failed() {
 				failed++
@@ -144,6 +158,22 @@ func runProbe(cmd *cobra.Command, p *plan.Plan, f probeFlags) error {
 	return nil
 }
 
+// markNotYet marks the probes of servers of the product on ports that none of its services opens.
+func markNotYet(s *topology.Snapshot, probes []probe.Probe) {
+	open := map[string]bool{}
+	for _, r := range portStates(all.Specs()) {
+		open[r.ID] = r.State == served
+	}
+	ours := map[string]bool{}
+	for _, m := range s.Machines() {
+		ours[string(m.FQDN)] = m.Pool != nil
+	}
+	for i := range probes {
+		x := &probes[i]
+		x.NotYet = x.Allowed && ours[x.Host] && !slices.ContainsFunc(x.Rows, func(row string) bool { return open[row] })
+	}
+}
+
 // live reports whether progress can be seen.
 func live(cmd *cobra.Command) bool {
 	f, ok := cmd.ErrOrStderr().(*os.File)
@@ -154,8 +184,8 @@ func live(cmd *cobra.Command) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// vantageOf is where this machine is in a topology: as told, or by the first of its addresses that lies in a zone with
-// networks, otherwise outside.
+// vantageOf is where this machine is in a topology: as told, or by an address that the topology gives to a machine, or by
+// the first of its addresses that lies in a zone with networks, otherwise outside.
 func vantageOf(s *topology.Snapshot, zone, from string) (probe.Vantage, error) {
 	var v probe.Vantage
 	if zone != "" {
@@ -179,6 +209,18 @@ func vantageOf(s *topology.Snapshot, zone, from string) (probe.Vantage, error) {
 	list, err := net.InterfaceAddrs()
 	if err != nil {
 		return v, err
+	}
+	if v.Zone == nil {
+		for _, m := range s.Machines() {
+			for _, a := range m.Addresses {
+				if slices.ContainsFunc(list, func(n net.Addr) bool {
+					own, err := netip.ParsePrefix(n.String())
+					return err == nil && own.Addr().Unmap() == a
+				}) {
+					return probe.Vantage{Zone: m.Zone, Address: a}, nil
+				}
+			}
+		}
 	}
 	var fallback netip.Addr
 	for _, n := range list {

@@ -237,6 +237,31 @@ func TestRun(t *testing.T) {
 	}
 }
 
+func TestRemark(t *testing.T) {
+	for want, r := range map[string]Result{
+		"the way is open; this version has nothing there yet": {Probe: Probe{Allowed: true, NotYet: true}, Outcome: Closed},
+		"the way is open; nothing listens just now":           {Probe: Probe{Allowed: true, WayOnly: true}, Outcome: Closed},
+		"the way is open and nothing listens":                 {Probe: Probe{Allowed: true}, Outcome: Closed},
+		"nobody has to answer":                                {Probe: Probe{Allowed: true}, Outcome: Unknown},
+	} {
+		if got := r.Remark(); got != want {
+			t.Errorf("%+v: %q, want %q", r, got, want)
+		}
+	}
+}
+
+// TestItself lets a server ask its own services, which it does not without being told.
+func TestItself(t *testing.T) {
+	p := planned(t, "small")
+	here := from(t, p, "office", "192.168.10.5")
+	asks := func(opt Options) bool {
+		return slices.ContainsFunc(Select(p, here, opt), func(x Probe) bool { return x.Address == here.Address && x.Port == 5061 && x.Allowed })
+	}
+	if asks(Options{}) || !asks(Options{Itself: true}) {
+		t.Error("a server and its own services")
+	}
+}
+
 func TestReasonNamesTheRule(t *testing.T) {
 	r := Result{Probe: Probe{Allowed: true, Rules: []Crossing{{"outer-dmz", []string{"r003"}, "r003 cli-turn-443"}, {"host-edge", []string{"r001"}, "r001 cli-turn-443"}}}, Outcome: Silent}
 	if got := r.Reason(); got != "no answer: is rule r003 cli-turn-443 on outer-dmz, or rule r001 cli-turn-443 on host-edge, missing?" {

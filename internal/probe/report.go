@@ -14,9 +14,12 @@ import (
 func Table(w io.Writer, results []Result) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "RESULT\tHOST\tADDRESS\tPORT\tASKED\tCAME BACK\tTOOK\tROWS\tREMARK")
-	failed := 0
+	failed, answered := 0, 0
 	for _, r := range results {
 		verdict := "ok"
+		if r.Outcome == Open {
+			answered++
+		}
 		if r.Failed() {
 			verdict = "FAILED"
 			failed++
@@ -25,17 +28,13 @@ func Table(w io.Writer, results []Result) error {
 		if !r.Allowed {
 			rows = "(not allowed)"
 		}
-		remark := r.Reason()
-		if remark == "" && r.Expires != nil {
-			remark = "certificate until " + r.Expires.Format(time.DateOnly)
-		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s %d\t%s\t%s\t%s\t%s\t%s\n", verdict, r.Host, r.Address, r.Transport, r.Port, r.Method, r.Outcome,
-			r.Took.Round(time.Millisecond), rows, remark)
+			r.Took.Round(time.Millisecond), rows, r.Remark())
 	}
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d probes, %d failed\n", len(results), failed)
+	_, err := fmt.Fprintf(w, "%d probes, %d failed, %d answered\n", len(results), failed, answered)
 	return err
 }
 

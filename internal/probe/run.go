@@ -41,7 +41,7 @@ func (r Result) Failed() bool {
 	case Open, Unknown:
 		return !r.Allowed && r.Outcome == Open
 	case Closed:
-		return !r.Allowed || !r.WayOnly
+		return !r.Allowed || !r.WayOnly && !r.NotYet
 	case Silent:
 		return r.Allowed
 	}
@@ -70,6 +70,23 @@ func (r Result) Reason() string {
 		return "no answer, and no firewall of the plan is on the way: is the server up?"
 	}
 	return "no answer: is " + strings.Join(where, ", or ") + ", missing?"
+}
+
+// Remark is the Reason of a failure, or what is worth knowing about a success.
+func (r Result) Remark() string {
+	switch {
+	case r.Failed():
+		return r.Reason()
+	case r.Outcome == Closed && r.NotYet:
+		return "the way is open; this version has nothing there yet"
+	case r.Outcome == Closed && r.Allowed:
+		return "the way is open; nothing listens just now"
+	case r.Outcome == Unknown:
+		return "nobody has to answer"
+	case r.Expires != nil:
+		return "certificate until " + r.Expires.Format(time.DateOnly)
+	}
+	return ""
 }
 
 // Runner tries probes.

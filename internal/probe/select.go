@@ -43,6 +43,8 @@ type Probe struct {
 	Allowed   bool       `json:"allowed"`
 	// WayOnly takes a refusal for success, since it proves the way: media ports have a listener during a call only.
 	WayOnly bool `json:"wayOnly,omitempty"`
+	// NotYet takes a refusal for success too: this version has nothing that listens there.
+	NotYet bool `json:"notYet,omitempty"`
 	// Rules lets the probe through, by firewall on the way; for what is not allowed, the firewalls that must stop it.
 	Rules []Crossing `json:"rules,omitempty"`
 }
@@ -75,6 +77,7 @@ type Options struct {
 	// its zone.
 	HostFirewalls bool
 	WayOnly       bool // ask no service, only find out whether packets pass
+	Itself        bool // a server also asks its own services, as a client beside it would
 	// Peers stand for clients and for the outside, of which a plan knows networks only.
 	Peers []Peer
 }
@@ -96,10 +99,12 @@ func Select(p *plan.Plan, from Vantage, opt Options) []Probe {
 		s.firewalls[fw.Name] = fw
 	}
 	// What a machine sends to itself meets no firewall.
-	s.own = []netip.Addr{from.Address}
-	for _, m := range p.Topology.Machines() {
-		if all := addressesOf(m); slices.Contains(all, from.Address) {
-			s.own = append(s.own, all...)
+	if !opt.Itself {
+		s.own = []netip.Addr{from.Address}
+		for _, m := range p.Topology.Machines() {
+			if all := addressesOf(m); slices.Contains(all, from.Address) {
+				s.own = append(s.own, all...)
+			}
 		}
 	}
 	for _, f := range p.FlowsFrom(from.Zone, from.Address) {
