@@ -59,7 +59,7 @@ type Generator struct {
 	k     [MaxOrder]float32
 	order int
 	gain  float32 // of the excitation, now
-	want  float32 // and where it goes, so that levels do not step
+	want  float32 // and where it goes: upwards it does not step
 	state [MaxOrder]float32
 	seed  uint32
 	begun bool
@@ -78,7 +78,7 @@ func (g *Generator) Update(payload []byte) {
 	power := 1.0
 	for i, n := range payload {
 		k := 258 * (float64(n) - 127) / 32768
-		k = min(max(k, -0.999), 0.999) // 255 is not a value; the filter has to be stable all the same
+		k = min(max(k, -0.99), 0.99) // 255 is no value, and what rings for a second is no noise
 		g.k[i] = float32(k)
 		power *= 1 - k*k
 	}
@@ -89,8 +89,14 @@ func (g *Generator) Update(payload []byte) {
 	}
 	// The filter raises the power of what goes in by 1/power; a uniform variable has a third of its square.
 	g.want = float32(rms * math.Sqrt(3*power))
-	if !g.begun {
+	switch {
+	case !g.begun:
 		g.gain, g.begun = g.want, true
+	case g.want < g.gain: // downwards at once, and what rings in the filter with it
+		for i := range g.state {
+			g.state[i] *= g.want / g.gain
+		}
+		g.gain = g.want
 	}
 }
 
