@@ -25,6 +25,7 @@ func commands() []*cobra.Command {
 		serveCommand(),
 		statusCommand(),
 		userCommand(),
+		replicateCommand(),
 		groupCommand(),
 		registrationsCommand(),
 		callsCommand(),

@@ -90,6 +90,12 @@ var rules = []rule{
 	},
 	{
 		from:     []string{"..."},
+		except:   []string{"service/replicator"},
+		to:       []string{"github.com/go-ldap/...", "github.com/go-asn1-ber/..."},
+		sentence: "only the User Replicator speaks LDAP",
+	},
+	{
+		from:     []string{"..."},
 		except:   []string{"media", "service/avedge"},
 		to:       []string{"github.com/pion/..."},
 		sentence: "only media and the A/V Edge touch packets",

@@ -16,6 +16,7 @@ import (
 	"parley/internal/contract/binding"
 	"parley/internal/flow"
 	"parley/internal/obs"
+	"parley/internal/service"
 	"parley/internal/service/adminapi"
 )
 
@@ -101,7 +102,7 @@ func (n *Node) DrainAsked() <-chan time.Duration { return n.drain }
 // serveAdmin opens the admin socket. It is there before the services, so that
 // a slow start can be watched.
 func (n *Node) serveAdmin(ctx context.Context) error {
-	srv := adminapi.New(adminapi.Config{Path: filepath.Join(n.opt.DataDir, adminapi.SocketName),
+	srv := adminapi.New(adminapi.Config{Services: n.asked, Path: filepath.Join(n.opt.DataDir, adminapi.SocketName),
 		Log: n.log.With(obs.KeySvc, "admin"), Now: n.now, Control: n, Users: n.dir, Audit: n.audit})
 	if err := srv.Start(ctx); err != nil {
 		return err
@@ -195,4 +196,17 @@ func (d *dependency) get() error {
 func (n *Node) traceFlow(f *flow.Flow, in bool, b []byte) {
 	n.trace.Add(obs.TraceMeta{Time: n.now(), Out: !in, Flow: f.ID(), Transport: f.Transport().String(),
 		Local: f.Local(), Remote: f.Remote()}, b)
+}
+
+// asked finds a service of this node that administrators may ask.
+func (n *Node) asked(name string) (adminapi.Ask, bool) {
+	for _, r := range n.myServices() {
+		if r.spec.Name != name || !r.up() {
+			continue
+		}
+		if a, ok := r.svc.(service.Asked); ok {
+			return a.Ask, true
+		}
+	}
+	return nil, false
 }

@@ -5,11 +5,28 @@ import (
 	"os"
 	"path/filepath"
 
+	"parley/internal/directory"
 	"parley/internal/gate"
 	"parley/internal/sip/sigauth"
 	"parley/internal/sip/sigauth/krb"
 	"parley/internal/uc"
 )
+
+// principal finds the user of a Kerberos principal: the one whom another
+// directory knows by that name or, where none speaks for the realm, the one
+// with that address.
+func (n *Node) principal(user, realm string) (uc.AOR, bool) {
+	if u, here := n.dir.ByLogin(user + "@" + realm); here {
+		if u == nil {
+			return "", false
+		}
+		return u.AOR, true
+	}
+	return gate.Principal(user, realm, n.dir.Domains(), func(aor uc.AOR) (*directory.User, bool) {
+		u, ok := n.dir.Lookup(aor)
+		return u, ok && u.Origin.Source == ""
+	})
+}
 
 // setSigning tells the gate by which schemes Lync-protocol clients may sign in.
 func (n *Node) setSigning(a *Auth) error {
@@ -32,7 +49,7 @@ func (n *Node) setSigning(a *Auth) error {
 		}
 		cfg.Kerberos = acceptor
 		cfg.FindKerberos = func(user, realm string) (uc.AOR, bool) {
-			return gate.Principal(user, realm, n.dir.Domains(), n.dir.Lookup)
+			return n.principal(user, realm)
 		}
 	}
 	if a.Certs {

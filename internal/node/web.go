@@ -18,6 +18,7 @@ import (
 	"parley/internal/contract/usercert"
 	"parley/internal/gate"
 	"parley/internal/httpd"
+	"parley/internal/obs"
 	"parley/internal/porttable"
 	"parley/internal/service"
 	"parley/internal/service/certprov"
@@ -49,7 +50,7 @@ func (n *Node) buildWeb(ctx context.Context) error {
 		return fmt.Errorf("authority of users' certificates: %w", err)
 	}
 	login := &httpd.Login{
-		Host: n.fqdn(), Password: n.dir.CheckPassword, Now: n.now,
+		Host: n.fqdn(), Password: n.checkPassword, Now: n.now,
 		NTLM: func() func(user, domain string) (sigauth.Account, bool) {
 			if !auth(n.file.Load()).NTLM {
 				return nil
@@ -73,6 +74,32 @@ func (n *Node) buildWeb(ctx context.Context) error {
 		SIPPort: n.sipPort, URL: n.urlOf,
 	}
 	return nil
+}
+
+// checkPassword checks a password here, or where the user is kept.
+func (n *Node) checkPassword(aor uc.AOR, password string) bool {
+	u, ok := n.dir.Lookup(aor)
+	if !ok || u.Origin.Source == "" {
+		return n.dir.CheckPassword(aor, password)
+	}
+	if !u.Enabled || u.AOR != aor {
+		return false
+	}
+	for _, r := range n.myServices() {
+		if !r.up() {
+			continue
+		}
+		checker, ok := r.svc.(service.PasswordChecker)
+		if !ok {
+			continue
+		}
+		right, err := checker.CheckPassword(n.run, u, password)
+		if err != nil {
+			n.log.Warn("password not checked", "user", u.AOR, obs.Err(err))
+		}
+		return right && err == nil
+	}
+	return false
 }
 
 func (n *Node) ntlmAccount(user, domain string) (sigauth.Account, bool) {

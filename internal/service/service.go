@@ -3,6 +3,9 @@ package service
 import (
 	"context"
 	"net/http"
+	"net/url"
+
+	"parley/internal/directory"
 	"parley/internal/stack"
 )
 
@@ -40,6 +43,16 @@ type (
 	// goroutine and must not block.
 	Readier interface {
 		Ready() error
+	}
+	// Asked answers administrators who ask for the service by its name: GET
+	// looks, POST changes, and is recorded. What it returns becomes JSON.
+	Asked interface {
+		Ask(ctx context.Context, method string, query url.Values) (any, error)
+	}
+	// PasswordChecker checks the passwords of users who are kept in another
+	// directory, which may take a while. An error means that nobody knows.
+	PasswordChecker interface {
+		CheckPassword(ctx context.Context, u *directory.User, password string) (bool, error)
 	}
 	// Reloader takes a changed Settings value, decoded and valid by itself. It
 	// may refuse; then it is called again on the services that had taken the

@@ -47,6 +47,8 @@ type Config struct {
 	Control Control // nil when the node is stopped: only users and groups are served
 	Users   *directory.Directory
 	Audit   *Audit
+	// Services finds the services that can be asked; used with Control.
+	Services func(name string) (Ask, bool)
 }
 
 // Server serves the API. It is a service.Service.
@@ -154,6 +156,8 @@ func (s *Server) Handler() http.Handler {
 		handle("GET /api/v1/trace", s.trace)
 		handle("POST /api/v1/reload", s.reload)
 		handle("POST /api/v1/drain", s.drain)
+		handle("GET /api/v1/services/{name}", s.ofService)
+		handle("POST /api/v1/services/{name}", s.ofService)
 		handle("GET /api/v1/topology", s.topology)
 		handle("PUT /api/v1/topology", s.applyTopology)
 	}

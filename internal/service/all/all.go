@@ -14,6 +14,7 @@ import (
 	"parley/internal/service/presence"
 	"parley/internal/service/provision"
 	"parley/internal/service/registrar"
+	"parley/internal/service/replicator"
 	"parley/internal/service/roaming"
 	"parley/internal/service/web"
 )
@@ -31,6 +32,7 @@ func Specs() []service.Spec {
 		certprov.Spec,
 		autodiscover.Spec,
 		addressbook.Spec,
+		replicator.Spec,
 		web.Spec,
 		registrar.Spec, // last: it opens the listeners that clients use
 	}
