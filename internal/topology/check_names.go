@@ -162,7 +162,7 @@ func (c *checker) sites() {
 			c.fail(tomlfile.At(at("features"), i), "add it or leave both out", "%s", text)
 		}
 	}
-	if !central {
+	if !central && len(inCycle) == 0 {
 		c.fail("site", "", "there is no central site")
 	}
 }

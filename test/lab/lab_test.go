@@ -246,7 +246,7 @@ func (w *world) failures(t *testing.T, keep func(probe.Probe) bool, expected map
 				}
 			}
 			if len(again) > 0 {
-				lists[i] = append(lists[i], v.run(t, again, 1500*time.Millisecond)...)
+				lists[i] = append(lists[i], v.run(t, again, 10*time.Second)...)
 			}
 		})
 	}
