@@ -62,7 +62,7 @@ type Config struct {
 	// none of our domains. Nil reports false.
 	Reachable func(host []byte) bool
 	// Open reports whether anybody may ask: OPTIONS to the server itself. Nil
-	// allows OPTIONS whose request URI has no user.
+	// allows OPTIONS, and NEGOTIATE, whose request URI has no user.
 	Open func(m *sip.Message) bool
 
 	Limits   Limits
@@ -223,7 +223,8 @@ func (g *Gate) open(m *sip.Message) bool {
 	if g.cfg.Open != nil {
 		return g.cfg.Open(m)
 	}
-	if m.Method() != sip.OPTIONS || m.Has(sip.HRoute) {
+	// NEGOTIATE asks for compression before anybody has signed in, and is refused whoever asks ([MS-SIPCOMP]).
+	if m.Method() != sip.OPTIONS && m.Method() != sip.NEGOTIATE || m.Has(sip.HRoute) {
 		return false
 	}
 	var u sip.URI

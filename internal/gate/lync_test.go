@@ -224,6 +224,14 @@ func TestLyncRequests(t *testing.T) {
 	})
 }
 
+// A client asks for compression before it signs in: it must get the router's refusal, not a challenge.
+func TestLyncNegotiate(t *testing.T) {
+	w := signing(t)
+	c := w.lync(t, "alice")
+	code(t, c.do(strings.Replace(c.text("NEGOTIATE", "", "Compression: LZ77-8K"), "sip:bob@example.test", "sip:example.test", 1)), 200)
+	code(t, c.do(c.text("NEGOTIATE", "")), 407)
+}
+
 func TestLyncExpiry(t *testing.T) {
 	w := signing(t)
 	c := w.lync(t, "alice").signedIn(w)

@@ -111,6 +111,8 @@ func (n *Node) routeTLS() *tls.Config {
 	c := n.certs.Server(cert.RequireClientCert)
 	client := n.certs.Client("")
 	c.RootCAs, c.GetClientCertificate = client.RootCAs, client.GetClientCertificate
+	// What GetConfigForClient says anew for each handshake; the bus asks for it beforehand.
+	c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, client.RootCAs
 	return c
 }
 

@@ -27,8 +27,8 @@ type KDC struct {
 	cmd *exec.Cmd
 }
 
-// Start makes a realm in dir and serves it until Stop.
-func Start(ctx context.Context, dir, realm string) (*KDC, error) {
+// Start makes a realm in dir and serves it until Stop. env is added to the environment of its programs.
+func Start(ctx context.Context, dir, realm string, env ...string) (*KDC, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func Start(ctx context.Context, dir, realm string) (*KDC, error) {
 			return nil, err
 		}
 	}
-	k.env = append(os.Environ(), "KRB5_CONFIG="+k.Config, "KRB5_KDC_PROFILE="+profile)
+	k.env = append(append(os.Environ(), "KRB5_CONFIG="+k.Config, "KRB5_KDC_PROFILE="+profile), env...)
 	if err := k.run(ctx, Tools[0], "create", "-s", "-r", realm, "-P", "master-secret"); err != nil {
 		return nil, err
 	}
