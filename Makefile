@@ -18,8 +18,8 @@ fuzz:      ## every fuzz target for ten minutes
 bench-sip: ## the signalling core beside Kamailio, into bench/results
 	go run ./bench/sipbench -results bench/results
 
-bench-presence: ## presence of a thousand signed-in users, into bench/results
-	go run ./bench/presencebench -results bench/results
+bench-presence: ## presence of a thousand signed-in users, that of standard ones beside Kamailio, into bench/results
+	go run ./bench/presencebench -subjects kamailio,parley -results bench/results
 
 bench-plan: ## the whole plan of 80,000 users
 	go test -run '^$$' -bench Large ./internal/plan/render

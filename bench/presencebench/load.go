@@ -63,6 +63,11 @@ func measure(ctx context.Context, s *settings, sub *subject, kinds []string) ([]
 	progress("%s: %.1f KiB for each of %d users (%s)", sub.name, memory, s.users, kinds[0])
 	l := newLoad(g)
 	defer l.stop()
+	select {
+	case <-time.After(settle):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	var all []*result
 	for _, kind := range kinds {
 		best := &result{subject: sub.name, kind: kind, memory: memory}
@@ -84,16 +89,20 @@ func measure(ctx context.Context, s *settings, sub *subject, kinds []string) ([]
 	return all, nil
 }
 
+// settle is how long nothing happens before the first run: a standard subscriber who has just been told something is
+// told the next thing five seconds later, and then what came after that another five.
+const settle = 12 * time.Second
+
 func tail(s string) string { return s[max(0, len(s)-2000):] }
 
 // begin signs everybody in and has everybody watch his contacts. It returns the KiB that one user takes; a twentieth
 // of them comes first and is not counted, nor is what the server allocates once.
 func (g *group) begin(ctx context.Context) (float64, error) {
 	up := func(first, last int) error {
-		if err := each(ctx, first, last, 8, func(ctx context.Context, i int) error { return g.all[i].signIn(ctx) }); err != nil {
+		if err := each(ctx, first, last, g.r.atOnce, func(ctx context.Context, i int) error { return g.all[i].signIn(ctx) }); err != nil {
 			return fmt.Errorf("sign in: %w", err)
 		}
-		if err := each(ctx, first, last, 8, func(ctx context.Context, i int) error { return g.all[i].watch(ctx) }); err != nil {
+		if err := each(ctx, first, last, g.r.atOnce, func(ctx context.Context, i int) error { return g.all[i].watch(ctx) }); err != nil {
 			return fmt.Errorf("watch: %w", err)
 		}
 		return nil

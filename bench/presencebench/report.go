@@ -16,6 +16,7 @@ type table struct {
 	s        *settings
 	subjects []*subject
 	rows     []*result
+	failed   []string // what the peer could not do
 	begun    time.Time
 }
 
@@ -40,7 +41,8 @@ func (t *table) markdown() string {
 		"- %d publications a second for %d s, %d notifications a second to watchers. Every notification arrived, none twice.\n"+
 		"- CPU is user and system time of the server's processes divided by the notifications to watchers; reading, storing and\n"+
 		"  answering the publication and telling the publisher's own endpoint are in it. Least of %d runs, in brackets the dearest.\n"+
-		"- Delay is from sending the publication to reading the notification, of the cheapest run; memory is growth of PSS.\n\n",
+		"- Delay is from sending the publication to reading the notification, of the cheapest run; memory is growth of PSS,\n"+
+		"  which says nothing of a server that takes its memory at the start.\n\n",
 		s.users, s.contacts, s.users, s.contacts, s.rate, s.seconds, s.rate*s.contacts, s.runs)
 	b.WriteString("| | CPU, us a notification | delay p50, ms | delay p99, ms | longest, ms | answer p99, ms | KiB a user |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range t.rows {
@@ -48,8 +50,15 @@ func (t *table) markdown() string {
 		if len(t.subjects) > 1 {
 			label = r.subject + ", " + label
 		}
-		fmt.Fprintf(&b, "| %s | %.1f (%.1f) | %s | %s | %s | %s | %.0f |\n", label, micros(slices.Min(r.cpu)), micros(slices.Max(r.cpu)),
-			millis(quantile(r.delays, 0.5)), millis(quantile(r.delays, 0.99)), millis(quantile(r.delays, 1)), millis(quantile(r.answers, 0.99)), r.memory)
+		memory := "-"
+		if r.memory > 1 {
+			memory = fmt.Sprintf("%.0f", r.memory)
+		}
+		fmt.Fprintf(&b, "| %s | %.1f (%.1f) | %s | %s | %s | %s | %s |\n", label, micros(slices.Min(r.cpu)), micros(slices.Max(r.cpu)),
+			millis(quantile(r.delays, 0.5)), millis(quantile(r.delays, 0.99)), millis(quantile(r.delays, 1)), millis(quantile(r.answers, 0.99)), memory)
+	}
+	for _, f := range t.failed {
+		fmt.Fprintf(&b, "\nNot measured: %s\n", strings.ReplaceAll(f, "\n", " "))
 	}
 	return b.String()
 }

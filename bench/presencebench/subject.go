@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"parley/test/kamailio"
 	"parley/test/phone"
 	"parley/test/server"
 )
@@ -32,6 +33,7 @@ type running struct {
 	group   int    // process group
 	tls5061 string // address of its TLS port
 	tls     *tls.Config
+	atOnce  int // users who may sign in at one time
 	stop    func()
 	log     func() string
 	profile func(file string, seconds int) error // nil when there is none
@@ -52,6 +54,8 @@ func newSubject(ctx context.Context, name string, s *settings, dir string) (*sub
 	switch name {
 	case "parley":
 		return newParley(ctx, s, dir)
+	case "kamailio":
+		return newKamailio(s, dir)
 	}
 	return nil, fmt.Errorf("no server %q", name)
 }
@@ -82,7 +86,7 @@ func newParley(ctx context.Context, s *settings, dir string) (*subject, error) {
 		if err := p.Serve(ctx); err != nil {
 			return nil, err
 		}
-		r := &running{group: p.Group(), tls5061: p.At("tls").String(), tls: conf, stop: p.Kill, log: p.Log}
+		r := &running{group: p.Group(), tls5061: p.At("tls").String(), tls: conf, atOnce: 8, stop: p.Kill, log: p.Log}
 		if s.profile != "" {
 			st, err := p.Status(ctx)
 			if err != nil {
@@ -93,6 +97,25 @@ func newParley(ctx context.Context, s *settings, dir string) (*subject, error) {
 			}
 		}
 		return r, nil
+	}
+	return sub, nil
+}
+
+// newKamailio is Kamailio as in the SIP benchmark, with its presence server in memory.
+func newKamailio(s *settings, dir string) (*subject, error) {
+	version, err := kamailio.Version()
+	if err != nil {
+		return nil, err
+	}
+	sub := &subject{name: "Kamailio", version: version}
+	sub.start = func(ctx context.Context) (*running, error) {
+		k, err := kamailio.Start(ctx, kamailio.Options{Domain: domain, Dir: dir, Users: s.accounts(), Children: 2, TCPChildren: 2, Touch: true, Presence: true})
+		if err != nil {
+			return nil, err
+		}
+		sub.command = k.Command + ", publications and subscriptions in memory"
+		// Overlapping handshakes make this version crash now and then, with OpenSSL 3.
+		return &running{group: k.Group(), tls5061: k.TLS.String(), tls: &tls.Config{InsecureSkipVerify: true}, atOnce: 1, stop: k.Stop, log: k.Log}, nil
 	}
 	return sub, nil
 }

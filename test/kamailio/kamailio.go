@@ -38,6 +38,7 @@ type Options struct {
 	SharedMiB   int    // shared memory; default 1024
 	Touch       bool   // take all shared memory from the kernel at the start, and not while work is measured
 	Allocator   string // -x and -X; default "tlsf": the packaged default makes calls two to three times dearer
+	Presence    bool   // is a presence server too, in memory (Debian package kamailio-presence-modules)
 	NAT         bool   // phones may name a contact that cannot be dialled, as real phones behind TCP and TLS do
 	Addr        string // loopback address; default 127.0.0.1
 	UDP, TCP    int    // ports; 0 means any free one
@@ -125,6 +126,12 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.NAT {
 		args = append(args, "-A", "NAT")
 	}
+	if o.Presence {
+		args = append(args, "-A", "PRESENCE")
+		if err := tables(filepath.Join(o.Dir, "db")); err != nil {
+			return nil, err
+		}
+	}
 	s.Command = fmt.Sprintf("kamailio -x %s -X %s -m %d, children=%d, tcp_children=%d", o.Allocator, o.Allocator, o.SharedMiB, o.Children, o.TCPChildren)
 	s.cmd = exec.Command("kamailio", args...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
@@ -197,6 +204,23 @@ func (s *Server) certificate(o Options) error {
 	}
 	for name, b := range map[string][]byte{"ca.pem": authority.PEM, "cert.pem": cert, "key.pem": key} {
 		if err := os.WriteFile(filepath.Join(o.Dir, name), b, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tables makes the empty tables without which the presence server does not start.
+func tables(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, name := range []string{"version", "presentity", "active_watchers", "watchers", "xcap"} {
+		b, err := os.ReadFile(filepath.Join("/usr/share/kamailio/dbtext/kamailio", name))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
 			return err
 		}
 	}
