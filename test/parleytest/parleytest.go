@@ -128,3 +128,29 @@ func tail(s string, n int) string {
 	}
 	return s
 }
+
+// StartPool starts a pool of n servers with a PostgreSQL store and returns when all are ready.
+func StartPool(t *testing.T, n int, opts ...Option) *server.Pool {
+	t.Helper()
+	o := server.Options{Dir: t.TempDir(), DSN: storetest.PostgresDSN(t)}
+	for _, f := range opts {
+		f(t, &o)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	p, err := server.StartPool(ctx, o, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Stop(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			for _, m := range p.Members {
+				t.Logf("log of %s:\n%s", m.Dir, tail(m.Log(), 10_000))
+			}
+		}
+	})
+	return p
+}

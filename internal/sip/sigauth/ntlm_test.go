@@ -73,6 +73,9 @@ func TestNLMPVectors(t *testing.T) {
 	out := appendUTF16(nil, "Plaintext")
 	c.XORKeyStream(out, out)
 	same(t, "4.2.4.4 sealed", out, "54e50165bf1936dc996020c1811b0f06fb5f")
+	sum := hmacMD5(k.sign[:], appendUTF16(make([]byte, 4), "Plaintext"))[:8] // number 0
+	c.XORKeyStream(sum, sum)
+	same(t, "4.2.4.4 checksum of the signature", sum, "7fb38ec5c55d4976")
 
 	for name, change := range map[string]func(*ntlmResponse){
 		"user":   func(r *ntlmResponse) { r.user = "Usor" },
@@ -163,6 +166,47 @@ func TestRecordedExchange(t *testing.T) {
 		t.Errorf("text\n got %s\nwant %s", text, want)
 	}
 	same(t, "the server's signature", k.Sign(nil, text), string(p.Signature))
+}
+
+// The recorded request is believed once, and not with anything of it changed.
+func TestRecordedExchangeTampered(t *testing.T) {
+	at := time.Date(2010, 3, 1, 10, 8, 8, 0, time.UTC)
+	a := &Association{Scheme: NTLM, Opaque: "2BDBAC9D", opaque: []byte("2BDBAC9D"), realm: []byte(DefaultRealm),
+		target: []byte("cosmo-ocs-r2.cosmo.local"), keys: recordedKeys(t), version: 4, Expires: at.Add(time.Hour)}
+	verify := func(text string) error {
+		m := parse(t, text)
+		var p Parameters
+		if err := Parse(m.Header(sip.HProxyAuthorization), &p); err != nil {
+			t.Fatal(err)
+		}
+		return a.Verify(m, &p, at)
+	}
+	for _, change := range [][2]string{
+		{"From: <sip:user@", "From: <sip:boss@"}, {"tag=3e49177a52", "tag=3e49177a53"}, {"To: <sip:user@", "To: <sip:boss@"},
+		{"Call-ID: 4037", "Call-ID: 4038"}, {"CSeq: 3 ", "CSeq: 4 "}, {"CSeq: 3 REGISTER", "CSeq: 3 MESSAGE"}, {"REGISTER sip:cosmo.local", "MESSAGE sip:cosmo.local"},
+		{"Event: registration", "Expires: 0"}, {"Event: registration", "P-Asserted-Identity: <sip:boss@cosmo.local>"},
+		{"Event: registration", "P-Preferred-Identity: <tel:+15550100>"}, {`crand="1`, `crand="2`}, {`cnum="1"`, `cnum="2"`},
+		{`response="0100000029`, `response="0100000028`}, {`64000000"`, `65000000"`}, {`response="01000000`, `response="02000000`},
+	} {
+		text := strings.Replace(recordedRequest, change[0], change[1], 1)
+		if strings.HasPrefix(change[1], "MESSAGE") {
+			text = strings.Replace(text, "3 REGISTER", "3 MESSAGE", 1)
+		} else if strings.HasSuffix(change[1], "MESSAGE") {
+			text = strings.Replace(text, "REGISTER sip", "MESSAGE sip", 1)
+		}
+		if text == recordedRequest {
+			t.Fatalf("%s is not there", change[0])
+		}
+		if err := verify(text); err != ErrSignature {
+			t.Errorf("%s: %v", change[1], err)
+		}
+	}
+	if err := verify(recordedRequest); err != nil {
+		t.Errorf("unchanged: %v", err)
+	}
+	if err := verify(recordedRequest); err != ErrReplay {
+		t.Errorf("replayed: %v", err)
+	}
 }
 
 // The client's side makes the recorded response from the recorded challenge, but for the flags and the host name.
