@@ -83,7 +83,7 @@ func trustedApplicationAdd() *cobra.Command {
 	edit.flags(cmd)
 	cmd.Flags().StringVar(&pool, "pool", "", "trusted pool on whose computers it runs; a single computer is a pool by its own name")
 	cmd.Flags().Uint16Var(&port, "port", 0, "port on which it listens, unique in the pool")
-	cmd.Flags().BoolVar(&tcp, "tcp", false, "plain TCP in place of mutual TLS")
+	cmd.Flags().BoolVar(&tcp, "tcp", false, "plain TCP in place of mutual TLS: without a certificate its requests need credentials")
 	cmd.MarkFlagRequired("pool")
 	cmd.MarkFlagRequired("port")
 	return cmd
@@ -209,6 +209,7 @@ about a pool counts for the new one only.`,
 	cmd.Flags().StringVar(&site, "site", "", "where it stands (default the first site)")
 	cmd.Flags().StringVar(&registrar, "registrar", "", "pool that serves it (default every pool)")
 	cmd.Flags().BoolVar(&made.OutboundOnly, "outbound-only", false, "it sends requests and gets none")
+	cmd.Flags().BoolVar(&made.ThrottleAsClient, "throttle-as-client", false, "the limits of clients apply to it, not those of servers")
 	cmd.Flags().BoolVar(&made.Challenge, "challenge", false, "it may connect, and its requests need credentials like those of a client")
 	return cmd
 }
@@ -272,7 +273,7 @@ func trustedListCommand(what string) *cobra.Command {
 						if a.TCP {
 							transport = "tcp"
 						}
-						views = append(views, trustedView{Application: a.ID, Port: a.Port, Transport: transport, Pool: p.FQDN, Believed: !p.Challenge})
+						views = append(views, trustedView{Application: a.ID, Port: a.Port, Transport: transport, Pool: p.FQDN, Believed: !p.Challenge && !a.TCP})
 					}
 					continue
 				}

@@ -27,7 +27,7 @@ func TestTrust(t *testing.T) {
 	}
 	// ask connects with a certificate for a name, and writes to alice without credentials: the status, or 0 when the
 	// connection is refused.
-	ask := func(name string) int {
+	write := func(name, text string) int {
 		t.Helper()
 		key, err := cert.NewKey()
 		if err != nil {
@@ -46,7 +46,7 @@ func TestTrust(t *testing.T) {
 		}
 		defer p.Close()
 		m := p.Request("MESSAGE", "sip:alice@example.test", "sip:alice@example.test", phone.Header{Name: "Content-Type", Value: "text/plain"})
-		m.Body = "hello"
+		m.Body = text
 		if err := p.Send(m); err != nil {
 			return 0
 		}
@@ -59,6 +59,7 @@ func TestTrust(t *testing.T) {
 		}
 		return answer.Code()
 	}
+	ask := func(name string) int { t.Helper(); return write(name, "hello") }
 	verb := func(args ...string) string {
 		t.Helper()
 		return want(t, append([]string{"config"}, append(args, "--data", n.Dir)...)...)
@@ -86,6 +87,14 @@ func TestTrust(t *testing.T) {
 			t.Errorf("%v lacks %q:\n%s", args, text, out)
 		}
 	}
+	// The limits of servers are wider than those of clients, unless it is held to these.
+	verb("trusted-computer", "add", "small.example.test", "--throttle-as-client")
+	for name, refused := range map[string]bool{"recorder.example.test": false, "small.example.test": true} {
+		if got := write(name, strings.Repeat("long ", 60_000)); (got == 0 || got == 513) != refused {
+			t.Errorf("%s writes 300 kB and gets %d", name, got)
+		}
+	}
+	verb("trusted-computer", "remove", "small.example.test")
 	// A pool whose members must show credentials.
 	verb("trusted-computer", "add", "app1.example.test", "--pool", "apps.example.test", "--challenge")
 	verb("trusted-computer", "add", "app2.example.test", "--pool", "apps.example.test")

@@ -44,7 +44,7 @@ func (n *Node) buildSIP(ctx context.Context) error {
 
 	n.stack = stack.New(stack.Config{
 		Log:       n.log,
-		Open:      func(f *flow.Flow) error { return n.gate.Opened(f) },
+		Open:      n.opened,
 		Admit:     func(tx *stack.ServerTxn) error { return n.gate.Admit(tx) },
 		Screen:    func(f *flow.Flow, m *sip.Message) bool { return n.gate.Screen(f, m) },
 		Route:     n.route,
@@ -104,6 +104,18 @@ func (n *Node) buildSIP(ctx context.Context) error {
 func (n *Node) gateLimits() gate.Limits {
 	l := n.lims.Load()
 	return gate.Limits{Client: l.client, Server: l.server}
+}
+
+// opened lets the gate look at a new flow. An application may be held to the
+// limits of clients all the same.
+func (n *Node) opened(f *flow.Flow) error {
+	if err := n.gate.Opened(f); err != nil {
+		return err
+	}
+	if p, ok := n.topo.Current().Peer(f.Identity().Name); ok && p.ThrottleAsClient {
+		f.SetLimits(&n.lims.Load().client)
+	}
+	return nil
 }
 
 // identify maps a certificate to the trust class its owner has by the
