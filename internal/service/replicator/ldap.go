@@ -124,6 +124,9 @@ func dialOne(ctx context.Context, set *Settings, dir, server string, conf *tls.C
 	c.conn.SetTimeout(patience)
 	c.conn.Start()
 	c.stop = context.AfterFunc(ctx, func() { c.conn.Close() })
+	// The library bounds its requests, but not the handshake of StartTLS.
+	late := time.AfterFunc(2*patience, func() { c.conn.Close() })
+	defer late.Stop()
 	if err := c.begin(conf, dir); err != nil {
 		c.close()
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -254,7 +255,7 @@ func (s *Service) once(ctx context.Context, set *Settings, since *position, allo
 	}
 	r.Took, r.Users = s.host.Now().Sub(r.Began), enabled(s.host.Directory)
 	if err != nil {
-		r.Error = err.Error()
+		r.Error = strings.ReplaceAll(err.Error(), "\n", "; ") // a line for each controller
 	}
 	s.last.Store(r)
 	s.tell(r)
