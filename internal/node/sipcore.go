@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net/netip"
 
 	"parley/internal/contract/binding"
 	"parley/internal/flow"
@@ -115,7 +116,25 @@ func (n *Node) opened(f *flow.Flow) error {
 	if p, ok := n.topo.Current().Peer(f.Identity().Name); ok && p.ThrottleAsClient {
 		f.SetLimits(&n.lims.Load().client)
 	}
+	n.reuse(f)
 	return nil
+}
+
+// reuse has a connection that another member of the pool made serve for what is
+// sent to that member as well (RFC 5923): a member that drains takes no new
+// connections, and its calls still go on.
+func (n *Node) reuse(f *flow.Flow) {
+	id := f.Identity()
+	if id.Class != uc.Member || f.Dialled() || f.Transport() != flow.TLS {
+		return
+	}
+	m, ok := n.topo.Current().Machine(topology.FQDN(id.Name))
+	if !ok {
+		return
+	}
+	for _, a := range m.Addresses {
+		n.layer.Alias(f, flow.Target{Transport: flow.TLS, Addr: netip.AddrPortFrom(a, flow.TLS.DefaultPort()), ServerName: id.Name})
+	}
 }
 
 // identify maps a certificate to the trust class its owner has by the
