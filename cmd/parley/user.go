@@ -291,7 +291,9 @@ func printUser(w io.Writer, u adminapi.User, asJSON bool) error {
 	if u.PhotoSize > 0 {
 		fmt.Fprintf(tw, "photo\t%d bytes\n", u.PhotoSize)
 	}
-	if !u.HasPassword {
+	if u.Source != "" {
+		fmt.Fprintf(tw, "kept in\t%s: change name, numbers and password there\n", u.Source)
+	} else if !u.HasPassword {
 		fmt.Fprintln(tw, "password\tnone: cannot sign in")
 	}
 	policy, err := json.Marshal(u.Policy)

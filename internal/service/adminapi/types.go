@@ -94,6 +94,7 @@ type User struct {
 	Phones      []string          `json:"phones"`
 	Enabled     bool              `json:"enabled"`
 	HasPassword bool              `json:"has_password"`
+	Source      string            `json:"source,omitempty"` // other directory that keeps the user: change it there
 	Policy      directory.Policy  `json:"policy"`
 	Profile     directory.Profile `json:"profile"`
 	PhotoSize   int               `json:"photo_size,omitempty"` // bytes; 0 without a photo

@@ -281,6 +281,6 @@ func shape(u *directory.User) User {
 		aliases = append(aliases, string(a))
 	}
 	return User{AOR: string(u.AOR), Name: u.Name, Aliases: aliases, Phones: list(u.Phones), Enabled: u.Enabled,
-		HasPassword: u.HasPassword, Policy: u.Policy, Profile: u.Profile, PhotoSize: u.PhotoSize, Created: u.Created.UTC().Truncate(time.Microsecond),
+		HasPassword: u.HasPassword, Source: u.Origin.Source, Policy: u.Policy, Profile: u.Profile, PhotoSize: u.PhotoSize, Created: u.Created.UTC().Truncate(time.Microsecond),
 		Changed: u.Changed.UTC().Truncate(time.Microsecond), Version: u.Version}
 }
