@@ -36,6 +36,7 @@ type Config struct {
 	DNS       string   // "address:port" of a name server, for accounts without Server
 	Answer    string   // "auto" or "manual" (default)
 	Tone      float64  // what the phone says, in Hz; 0 is silence
+	Codec     string   // default "PCMU/8000/1"
 	Contacts  []string // entries of its contact list, such as `"Bob" <sip:bob@example.test>;presence=p2p`
 	Expires   int      // seconds; default 300
 	GiveUp    int      // seconds a call may ring here; default 120
@@ -121,6 +122,9 @@ func Start(ctx context.Context, c Config) (*Phone, error) {
 	if c.Answer == "" {
 		c.Answer = "manual"
 	}
+	if c.Codec == "" {
+		c.Codec = "PCMU/8000/1"
+	}
 	if c.Expires == 0 {
 		c.Expires = 300
 	}
@@ -186,7 +190,7 @@ func (p *Phone) write(port int) error {
 	}
 	text += strings.Join(c.Lines, "\n") + "\n"
 
-	account := fmt.Sprintf("<sip:%s@%s;transport=%s>;answermode=%s;audio_codecs=PCMU/8000/1;ptime=20", c.Name, c.Domain, c.Transport, c.Answer)
+	account := fmt.Sprintf("<sip:%s@%s;transport=%s>;answermode=%s;audio_codecs=%s;ptime=20", c.Name, c.Domain, c.Transport, c.Answer, c.Codec)
 	if c.Password != "" {
 		account += fmt.Sprintf(";auth_user=%s;auth_pass=%s;regint=%d", c.Name, c.Password, c.Expires)
 	} else {
