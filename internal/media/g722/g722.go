@@ -13,10 +13,29 @@ const (
 	maxHigh = 22528 // and of the higher band, NBH
 )
 
+// chunk is how many pairs of samples pass the filters at a time.
+const chunk = 160
+
+// filter is the memory of a quadrature mirror filter: the last 22 samples, then those of a chunk.
+type filter [22 + 2*chunk]int32
+
+// keep moves the last samples of n pairs to the front.
+func (f *filter) keep(n int) { copy(f[:22], f[2*n:2*n+22]) }
+
+// pair is both sums of the filter for the i-th pair of the chunk.
+func (f *filter) pair(i int) (even, odd int32) {
+	x := (*[24]int32)(f[2*i:])
+	for i, c := range qmf {
+		odd += x[2*i] * c
+		even += x[2*i+1] * qmf[11-i]
+	}
+	return even, odd
+}
+
 // Encoder turns samples into octets. The zero value is not ready: use NewEncoder.
 type Encoder struct {
 	low, high band
-	x         [24]int32 // the last samples, for the filter that splits the bands
+	x         filter
 }
 
 // NewEncoder returns an encoder that has heard nothing.
@@ -32,33 +51,34 @@ func (e *Encoder) Reset() { *e = Encoder{low: band{det: 32}, high: band{det: 8}}
 // Encode writes an octet for every two samples of src and returns how many: len(src)/2, or len(dst) when that is
 // less. An odd last sample is left out.
 func (e *Encoder) Encode(dst []byte, src []int16) int {
-	n := min(len(dst), len(src)/2)
-	for i := range n {
-		low, high := e.split(int32(src[2*i]), int32(src[2*i+1]))
-		dst[i] = e.encodeHigh(high)<<6 | e.encodeLow(low)
+	total := min(len(dst), len(src)/2)
+	for done := 0; done < total; {
+		n := min(chunk, total-done)
+		for i, s := range src[2*done : 2*(done+n)] {
+			e.x[22+i] = int32(s)
+		}
+		out := dst[done : done+n]
+		for i := range out {
+			even, odd := e.x.pair(i)
+			out[i] = e.encodeHigh((even-odd)>>14)<<6 | e.encodeLow((even+odd)>>14)
+		}
+		e.x.keep(n)
+		done += n
 	}
-	return n
-}
-
-// split is the transmit quadrature mirror filter.
-func (e *Encoder) split(a, b int32) (low, high int32) {
-	copy(e.x[:], e.x[2:])
-	e.x[22], e.x[23] = a, b
-	var odd, even int32
-	for i, c := range qmf {
-		odd += e.x[2*i] * c
-		even += e.x[2*i+1] * qmf[11-i]
-	}
-	return (even + odd) >> 14, (even - odd) >> 14
+	return total
 }
 
 func (e *Encoder) encodeLow(x int32) byte {
 	b := &e.low
 	el := sat(x - b.s)
 	m := el ^ el>>31 // of a negative one the one's complement, as MIL of the Recommendation
-	i := 1
-	for i < 30 && m >= q6[i]*b.det>>12 {
-		i++
+	i, end := 1, 30  // the first level above, by halves
+	for i < end {
+		if half := (i + end) >> 1; m >= q6[half]*b.det>>12 {
+			i = half + 1
+		} else {
+			end = half
+		}
 	}
 	code := ilp[i]
 	if el < 0 {
@@ -85,7 +105,7 @@ func (e *Encoder) encodeHigh(x int32) byte {
 // Decoder turns octets into samples. The zero value is not ready: use NewDecoder.
 type Decoder struct {
 	low, high band
-	x         [24]int32
+	x         filter
 }
 
 // NewDecoder returns a decoder that has heard nothing.
@@ -101,38 +121,36 @@ func (d *Decoder) Reset() { *d = Decoder{low: band{det: 32}, high: band{det: 8}}
 // Decode writes two samples for every octet of src and returns how many samples: twice the octets that fit.
 // Every octet is a valid one.
 func (d *Decoder) Decode(dst []int16, src []byte) int {
-	n := min(len(dst)/2, len(src))
-	for i, code := range src[:n] {
-		il, ih := code&0x3F, code>>6
-		low := limit(d.low.s + d.low.det*qm6[il]>>15)
-		d.low.adaptLow(il >> 2)
-		high := limit(d.high.s + d.high.det*qm2[ih]>>15)
-		d.high.adaptHigh(ih)
-		a, b := d.join(low, high)
-		dst[2*i], dst[2*i+1] = int16(a), int16(b)
+	total := min(len(dst)/2, len(src))
+	for done := 0; done < total; {
+		n := min(chunk, total-done)
+		for i, code := range src[done : done+n] {
+			il, ih := code&0x3F, code>>6
+			low := limit(d.low.s + d.low.det*qm6[il]>>15)
+			d.low.adaptLow(il >> 2)
+			high := limit(d.high.s + d.high.det*qm2[ih]>>15)
+			d.high.adaptHigh(ih)
+			d.x[22+2*i], d.x[23+2*i] = low+high, low-high
+		}
+		out := dst[2*done : 2*(done+n)]
+		for i := range n {
+			even, odd := d.x.pair(i)
+			out[2*i], out[2*i+1] = int16(sat(even>>11)), int16(sat(odd>>11))
+		}
+		d.x.keep(n)
+		done += n
 	}
-	return 2 * n
-}
-
-// join is the receive quadrature mirror filter.
-func (d *Decoder) join(low, high int32) (a, b int32) {
-	copy(d.x[:], d.x[2:])
-	d.x[22], d.x[23] = low+high, low-high
-	for i, c := range qmf {
-		b += d.x[2*i] * c
-		a += d.x[2*i+1] * qmf[11-i]
-	}
-	return sat(a >> 11), sat(b >> 11)
+	return 2 * total
 }
 
 // band is the adaptive predictor and quantiser scale of one band, the same in encoder and decoder. The fields are
 // called as in the Recommendation.
 type band struct {
 	s, sz   int32    // predicted signal, and its part from the zeros
-	r1, r2  int32    // reconstructed signal, the last two
+	r1, r2  int32    // reconstructed signal, the last two, doubled as the filters want them
 	p1, p2  int32    // partly reconstructed signal, the last two
 	a1, a2  int32    // poles
-	b, d    [6]int32 // zeros, and the last quantised differences
+	b, d    [6]int32 // zeros, and the last quantised differences, doubled
 	nb, det int32    // scale of the quantiser, logarithmic and linear
 }
 
@@ -162,60 +180,52 @@ func linear(nb, shift int32) int32 {
 	return v << 2
 }
 
-// predict is block 4: it takes the quantised difference, adapts poles and zeros and predicts the next sample.
+// predict is block 4: it takes the quantised difference, adapts poles and zeros and predicts the next sample. Where
+// the Recommendation saturates what cannot run over, this does not.
 func (b *band) predict(d int32) {
 	r := sat(b.s + d)
 	p := sat(b.sz + d)
 
 	// UPPOL2 and UPPOL1
-	wd := sat(b.a1 << 2)
-	if same(p, b.p1) {
-		wd = min(-wd, 32767)
+	a2 := b.a2 * 32512 >> 15
+	a1 := b.a1 * 32640 >> 15
+	if wd := sat(b.a1 << 2); same(p, b.p1) {
+		a2 += min(-wd, 32767) >> 7
+		a1 += 192
+	} else {
+		a2 += wd >> 7
+		a1 -= 192
 	}
-	a2 := wd>>7 + b.a2*32512>>15
 	if same(p, b.p2) {
 		a2 += 128
 	} else {
 		a2 -= 128
 	}
 	a2 = min(max(a2, -12288), 12288)
-	a1 := b.a1 * 32640 >> 15
-	if same(p, b.p1) {
-		a1 += 192
-	} else {
-		a1 -= 192
-	}
 	bound := 15360 - a2
-	a1 = min(max(sat(a1), -bound), bound)
+	a1 = min(max(a1, -bound), bound)
 
-	// UPZERO, DELAYA and FILTEZ in one turn, oldest difference first
-	var gain int32
-	if d != 0 {
-		gain = 128
+	// UPZERO, DELAYA and FILTEZ in one turn
+	gain := int32(128)
+	if d == 0 {
+		gain = 0
 	}
-	sz := int32(0)
-	for i := 5; i >= 0; i-- {
-		z := b.b[i] * 32640 >> 15
-		if same(d, b.d[i]) {
-			z += gain
-		} else {
-			z -= gain
-		}
-		b.b[i] = sat(z)
-	}
-	copy(b.d[1:], b.d[:5])
-	b.d[0] = d
-	for i := 5; i >= 0; i-- {
-		sz += b.b[i] * sat(2*b.d[i]) >> 15
+	newer, sz := sat(2*d), int32(0)
+	for i := range b.b {
+		older := b.d[i]
+		minus := (d ^ older) >> 31 // all ones when the signs differ
+		z := b.b[i]*32640>>15 + (gain ^ minus - minus)
+		b.b[i], b.d[i] = z, newer
+		sz += z * newer >> 15
+		newer = older
 	}
 
 	// FILTEP and PREDIC
 	b.p2, b.p1 = b.p1, p
-	b.r2, b.r1 = b.r1, r
+	b.r2, b.r1 = b.r1, sat(2*r)
 	b.a1, b.a2 = a1, a2
-	sp := sat(a1*sat(2*b.r1)>>15 + a2*sat(2*b.r2)>>15)
 	b.sz = sat(sz)
-	b.s = sat(sp + b.sz)
+	b.s = sat(sat(a1*b.r1>>15+a2*b.r2>>15) + b.sz)
 }
 
 // same reports whether both have the same sign; zero counts as positive.

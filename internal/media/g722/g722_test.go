@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os/exec"
+	"slices"
 	"testing"
 
 	"parley/test/parleytest"
@@ -109,6 +110,27 @@ func TestQuality(t *testing.T) {
 		}
 		if snr := 10 * math.Log10(power/noise); snr < 20 {
 			t.Errorf("%v Hz: signal to noise %.1f dB", hertz, snr)
+		}
+	}
+}
+
+// However a stream is cut into frames, it comes out the same.
+func TestFramesDoNotMatter(t *testing.T) {
+	pcm := signal()[:16000]
+	code := make([]byte, 8000)
+	NewEncoder().Encode(code, pcm)
+	back := make([]int16, 16000)
+	NewDecoder().Decode(back, code)
+	for _, frame := range []int{2, 14, 160, 322, 960} {
+		e, d := NewEncoder(), NewDecoder()
+		for at := 0; at < len(pcm); at += frame {
+			part := pcm[at:min(at+frame, len(pcm))]
+			c, p := make([]byte, len(part)/2), make([]int16, len(part))
+			e.Encode(c, part)
+			d.Decode(p, c)
+			if !bytes.Equal(c, code[at/2:at/2+len(c)]) || !slices.Equal(p, back[at:at+len(p)]) {
+				t.Fatalf("frames of %d give another stream at %d", frame, at)
+			}
 		}
 	}
 }
