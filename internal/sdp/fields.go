@@ -158,6 +158,10 @@ func (m *Media) RTCP() (port uint16, address string) {
 	return m.m.Port + 1, ""
 }
 
+// RTCPMux reports whether RTCP may come to the port of RTP (RFC 5761). An answer says a=rtcp-mux only to an offer that
+// does.
+func (m *Media) RTCPMux() bool { return m.Has("rtcp-mux") || m.Has("rtcp-mux-only") }
+
 // Direction is which way media flows, from the side that says so.
 type Direction uint8
 

@@ -137,6 +137,9 @@ func TestPorts(t *testing.T) {
 			t.Errorf("medium %d: RTCP at %s, want %s", i, got, want)
 		}
 	}
+	if b := load(t, "webrtc"); !b.Media[0].RTCPMux() || b.Media[2].RTCPMux() {
+		t.Error("rtcp-mux is not what the browser says")
+	}
 	d.Media[0].SetPort(7000)
 	if v, _ := d.Media[0].First('m'); v != "audio 7000/2 RTP/AVP 0" {
 		t.Error(v)
