@@ -10,7 +10,7 @@ import (
 
 // A relay changes where media is sent to, and nothing else.
 func Example() {
-	offer := "v=0\r\no=- 1 1 IN IP4 10.0.0.5\r\ns=session\r\nc=IN IP4 10.0.0.5\r\nt=0 0\r\na=x-mediabw:main-video send=585;recv=1416\r\n" +
+	offer := "v=0\no=- 1 1 IN IP4 10.0.0.5\ns=session\nc=IN IP4 10.0.0.5\nt=0 0\na=x-mediabw:main-video send=585;recv=1416\n" +
 		"m=audio 50005 RTP/AVP 8 0\na=label:main-audio\n"
 	d, err := sdp.Parse([]byte(offer))
 	if err != nil {
