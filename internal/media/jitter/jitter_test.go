@@ -216,6 +216,30 @@ func TestDrift(t *testing.T) {
 	}
 }
 
+// TestStalls: every ten seconds the network holds everything back for 300 ms and then lets it go at once. Nothing is
+// lost by that, and when the stall has left the window of five seconds, the delay is what it was.
+func TestStalls(t *testing.T) {
+	trace := network(6000, 0, func(i int) (time.Duration, bool) {
+		if held := i % 500; held < 15 {
+			return 30*ms + time.Duration(15-held)*20*ms, false
+		}
+		return 30 * ms, false
+	})
+	h := play(New(Config{}), trace, ms, 2*time.Minute)
+	if h.audio+int(h.Skipped) < 5995 || h.Lost+h.Late > 5 || h.Skipped > 12*16 || !h.order {
+		t.Errorf("%d of 6000 played; %+v", h.audio, h.Stats)
+	}
+	var calm []time.Duration
+	for i, d := range h.delays {
+		if at := i * 6000 / len(h.delays) % 500; at > 400 && at < 490 {
+			calm = append(calm, d)
+		}
+	}
+	if worst := slices.Max(calm); worst > 150*ms {
+		t.Errorf("delay %v long after a stall", worst)
+	}
+}
+
 func TestRecorded(t *testing.T) {
 	trace := recorded(t, "busy.txt")
 	h := play(New(Config{}), trace, 9*ms, 31*time.Second)
