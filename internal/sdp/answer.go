@@ -41,10 +41,10 @@ func (d *Description) Keyings(m *Media) []Keying {
 
 // Local is what this side can do with a medium.
 type Local struct {
-	Codecs    []Codec  // of RTP; payload types do not matter, the offer's are taken
-	Formats   []string // of other protocols: "webrtc-datachannel"
-	Direction Direction
-	Keyings   []Keying // in order of preference
+	Codecs    []Codec   // of RTP; payload types do not matter, the offer's are taken
+	Formats   []string  // of other protocols: "webrtc-datachannel"
+	Direction Direction // of RTP; other protocols flow as they are offered
+	Keyings   []Keying  // in order of preference
 	// SavpForAvp answers RTP/SAVP to RTP/AVP when SRTP is chosen, as MS-SDPEXT wants. RFC 3264 has the protocol of the
 	// offer (and RFC 8643 for this very case).
 	SavpForAvp bool
@@ -81,6 +81,7 @@ func (d *Description) Choose(m *Media, local Local) (c Choice, ok bool) {
 		}
 	}
 	if !RTP(m.m.Proto) {
+		c.Direction = d.Direction(m).Reverse()
 		for _, f := range m.m.Formats {
 			if slices.Contains(local.Formats, f) {
 				c.Formats = append(c.Formats, f)
@@ -155,7 +156,7 @@ func (m *Media) Accept(c Choice, port uint16) *Media {
 	if mid := m.MID(); mid != "" {
 		a.Add(Attribute("mid", mid))
 	}
-	if a.AddCodecs(c.Codecs); RTP(c.Proto) {
+	if a.AddCodecs(c.Codecs); RTP(c.Proto) || c.Direction != SendRecv {
 		a.Add(Attribute(c.Direction.String(), ""))
 	}
 	return a
