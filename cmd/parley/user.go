@@ -300,7 +300,7 @@ func printUser(w io.Writer, u adminapi.User, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(tw, "policy\t%s\n", strings.NewReplacer(`"`, "", ":", "=", ",", " ", "{", "", "}", "").Replace(string(policy)))
+	fmt.Fprintf(tw, "policy\t%s\n", strings.NewReplacer(`""`, "-", `"`, "", ":", "=", ",", " ", "{", "", "}", "").Replace(string(policy)))
 	fmt.Fprintf(tw, "created\t%s\nchanged\t%s (version %d)\n", u.Created.Local().Format("2006-01-02 15:04:05"),
 		u.Changed.Local().Format("2006-01-02 15:04:05"), u.Version)
 	return tw.Flush()

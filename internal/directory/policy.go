@@ -22,7 +22,7 @@ type Policy struct {
 
 	// HomePool is the FQDN of the pool that serves the user: the others send his
 	// clients and what is for him there. Empty: every pool serves him.
-	HomePool string `json:"homePool,omitempty"`
+	HomePool string `json:"homePool"`
 
 	// unknown keeps, as the text of a JSON object, settings that a newer
 	// version of the program wrote; they survive a change made by this one.
