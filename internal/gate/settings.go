@@ -101,8 +101,8 @@ func (s *settings) offers(a digest.Algorithm) bool {
 // onlyMD5 begins the User-Agent of phones that give up on a 401 when any
 // challenge in it names another algorithm, in whatever order they come
 // (RFC 8760 section 2.4 wants it skipped): the SIP library of baresip before
-// version 2.
-var onlyMD5 = []string{"baresip v0.", "baresip v1."}
+// version 2, and JsSIP, which is in browsers.
+var onlyMD5 = []string{"baresip v0.", "baresip v1.", "JsSIP "}
 
 // offered is what this phone is asked for.
 func (s *settings) offered(userAgent []byte) []digest.Algorithm {

@@ -47,7 +47,7 @@ func (l *Login) User(w http.ResponseWriter, r *http.Request) (uc.AOR, bool) {
 	var ok bool
 	switch {
 	case scheme == "":
-		l.ask(w, "")
+		l.ask(w, r, "")
 		return "", false
 	case !SiteOf(r).TLS:
 		http.Error(w, "credentials over TLS only", http.StatusForbidden)
@@ -56,10 +56,10 @@ func (l *Login) User(w http.ResponseWriter, r *http.Request) (uc.AOR, bool) {
 		w.Header().Set("Connection", "close")
 		http.Error(w, "too many wrong passwords", http.StatusForbidden)
 		return "", false
-	case strings.EqualFold(scheme, "NTLM") && l.ntlm() != nil:
+	case strings.EqualFold(scheme, "NTLM") && l.ntlm(r) != nil:
 		var token []byte
-		if aor, token, ok = l.verify(conn, value); token != nil {
-			l.ask(w, base64.StdEncoding.EncodeToString(token))
+		if aor, token, ok = l.verify(conn, value, l.ntlm(r)); token != nil {
+			l.ask(w, r, base64.StdEncoding.EncodeToString(token))
 			return "", false
 		}
 	case strings.EqualFold(scheme, "Basic"):
@@ -72,7 +72,7 @@ func (l *Login) User(w http.ResponseWriter, r *http.Request) (uc.AOR, bool) {
 	}
 	if !ok {
 		conn.failures++
-		l.ask(w, "")
+		l.ask(w, r, "")
 		return "", false
 	}
 	if !l.Enabled(aor) {
@@ -82,15 +82,16 @@ func (l *Login) User(w http.ResponseWriter, r *http.Request) (uc.AOR, bool) {
 	return aor, true
 }
 
-func (l *Login) ntlm() func(user, domain string) (sigauth.Account, bool) {
-	if l.NTLM == nil {
+// ntlm is nil where NTLM is not offered. It holds to a connection, which over HTTP/2 is many callers' at once.
+func (l *Login) ntlm(r *http.Request) func(user, domain string) (sigauth.Account, bool) {
+	if l.NTLM == nil || r.ProtoMajor > 1 {
 		return nil
 	}
 	return l.NTLM()
 }
 
 // verify goes on with an NTLM handshake. A token is the answer to its first message.
-func (l *Login) verify(conn *connection, value string) (aor uc.AOR, token []byte, ok bool) {
+func (l *Login) verify(conn *connection, value string, accounts func(user, domain string) (sigauth.Account, bool)) (aor uc.AOR, token []byte, ok bool) {
 	b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value))
 	if err != nil || len(b) < 12 {
 		return "", nil, false
@@ -105,17 +106,17 @@ func (l *Login) verify(conn *connection, value string) (aor uc.AOR, token []byte
 	if c == nil {
 		return "", nil, false
 	}
-	aor, err = sigauth.VerifyWeb(b, *c, l.ntlm(), l.Now())
+	aor, err = sigauth.VerifyWeb(b, *c, accounts, l.Now())
 	return aor, nil, err == nil
 }
 
 // ask answers 401, with the next token of an NTLM handshake or with what is offered.
-func (l *Login) ask(w http.ResponseWriter, token string) {
+func (l *Login) ask(w http.ResponseWriter, r *http.Request, token string) {
 	switch {
 	case token != "":
 		w.Header().Set("WWW-Authenticate", "NTLM "+token)
 	default:
-		if l.ntlm() != nil {
+		if l.ntlm(r) != nil {
 			w.Header().Add("WWW-Authenticate", "NTLM")
 		}
 		w.Header().Add("WWW-Authenticate", `Basic realm="`+l.Host+`", charset="UTF-8"`)

@@ -3,6 +3,8 @@ package node
 import (
 	"net"
 	"net/netip"
+
+	"parley/internal/service"
 )
 
 // self is what this node is called in URIs: its name and its pool's, and the
@@ -16,8 +18,8 @@ type self struct {
 func (n *Node) updateSelf() {
 	s := &self{hosts: map[string]bool{n.fqdn(): true, n.pool(): true}, ports: map[uint16]bool{}}
 	for _, l := range n.listeners.all() {
-		if l.flow == nil {
-			continue // a web site
+		if l.port.Transport == service.HTTP {
+			continue // HTTPS is among them: WebSockets bring SIP there
 		}
 		addr := l.addr
 		s.ports[addr.Port()] = true

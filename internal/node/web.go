@@ -180,7 +180,15 @@ func (n *Node) bindHTTP(p service.Port, addr netip.AddrPort) (netip.AddrPort, er
 	secure := p.Transport == service.HTTPS
 	if secure {
 		conf := n.certs.Server(clientAuth(p.ClientCert))
-		conf.NextProtos = []string{"http/1.1"} // NTLM holds to a connection
+		current := conf.GetConfigForClient
+		conf.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			c, err := current(hello)
+			if err == nil {
+				c = c.Clone()
+				c.NextProtos = []string{"h2", "http/1.1"}
+			}
+			return c, err
+		}
 		l = tls.NewListener(l, conf)
 	}
 	n.front.Serve(l, httpd.Site{External: p.External, TLS: secure})

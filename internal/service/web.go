@@ -21,6 +21,8 @@ type Web struct {
 	// URL is how clients inside, or outside by the reverse proxy, reach a path. It is empty when no service of the
 	// node serves the path, or nobody gets there.
 	URL func(path string, external bool) string
+	// WebSocket takes WebSockets that carry SIP (RFC 7118) from pages of the host that was asked.
+	WebSocket http.Handler
 	// SIPPort is where the node takes SIP over TLS.
 	SIPPort func() uint16
 }

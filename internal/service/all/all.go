@@ -17,6 +17,7 @@ import (
 	"parley/internal/service/replicator"
 	"parley/internal/service/roaming"
 	"parley/internal/service/web"
+	"parley/internal/service/webclient"
 )
 
 // Specs returns the declarations in start order. The slice is fresh.
@@ -33,6 +34,7 @@ func Specs() []service.Spec {
 		autodiscover.Spec,
 		addressbook.Spec,
 		replicator.Spec,
+		webclient.Spec,
 		web.Spec,
 		registrar.Spec, // last: it opens the listeners that clients use
 	}

@@ -24,6 +24,8 @@ const (
 	userPath   = rootPath + "/user"
 	rootURL    = "/Autodiscover/AutodiscoverService.svc/root" // as it is shown
 
+	clientPath = "/client/" // of people with nothing but a browser
+
 	xmlType = "application/vnd.microsoft.rtc.autodiscover+xml; v=1"
 )
 
@@ -54,6 +56,10 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	if r.URL.Path == "/" && strings.Contains(r.Header.Get("Accept"), "text/html") && s.host.Web.URL(clientPath, false) != "" {
+		http.Redirect(w, r, "https://"+host(r)+clientPath, http.StatusFound) // a browser, which somebody pointed at the server
 		return
 	}
 	w.Header().Set("X-MS-Server-Fqdn", s.host.Node.FQDN)
