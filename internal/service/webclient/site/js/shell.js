@@ -32,7 +32,8 @@ export async function showShell(app, agent) {
   }
 
   // Panes
-  const context = { people, chats, calls, history, agent, route: () => peerOf() };
+  const peerOf = () => { const m = location.hash.match(/^#\/chat\/(.+)$/); return m ? decodeURIComponent(m[1]) : null; };
+  const context = { people, chats, calls, history, agent, route: peerOf };
   const lists = { people: peopleList(context), chats: chatList(context), calls: callList(context) };
   const call = callView(context);
   let list = 'people'; let pane;
@@ -52,8 +53,6 @@ export async function showShell(app, agent) {
   const me = h('div', { class: 'me' }, face, menu);
 
   function drawMe() { fill(face, avatar(people.nameOf(agent.aor), told ?? mine)); }
-
-  const peerOf = () => { const m = location.hash.match(/^#\/chat\/(.+)$/); return m ? decodeURIComponent(m[1]) : null; };
 
   function go() {
     const peer = peerOf();
@@ -145,6 +144,8 @@ export async function showShell(app, agent) {
     await Promise.race([people.publish('offline').catch(() => {}), new Promise((r) => { setTimeout(r, 1000); })]);
     agent.signOut();
     history.close();
+    document.title = 'Parley';
+    document.getElementById('announcer').textContent = '';
     leave();
   }
 
