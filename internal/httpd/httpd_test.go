@@ -203,6 +203,18 @@ func TestNTLM(t *testing.T) {
 	}
 }
 
+// Over HTTP/2 a connection is many callers' at once, so NTLM, which is about a connection, has no place there.
+func TestNoNTLMOverHTTP2(t *testing.T) {
+	r := WithSite(httptest.NewRequest("GET", "/me", nil), Site{TLS: true})
+	r.ProtoMajor = 2
+	r.Header.Set("Authorization", "NTLM "+base64.StdEncoding.EncodeToString(append([]byte("NTLMSSP\x00"), 1, 0, 0, 0)))
+	w := httptest.NewRecorder()
+	whoami(testLogin(true)).ServeHTTP(w, r)
+	if offer := w.Header().Values("WWW-Authenticate"); w.Code != 401 || len(offer) != 1 || !strings.HasPrefix(offer[0], "Basic ") {
+		t.Errorf("%d, offered %q", w.Code, offer)
+	}
+}
+
 func TestTooManyGuesses(t *testing.T) {
 	f := New(quiet)
 	f.Handle("/me", whoami(testLogin(true)))

@@ -98,6 +98,7 @@ func (p *person) accessible(what string) {
 		if dir != "" {
 			p.must(p.Shot(p.ctx(), filepath.Join(dir, what+"-"+v.name+".png")))
 		}
+		p.await(`!/\{\w+\}/.test(document.body.innerText)`) // a value that was not put into its text
 		var found []struct {
 			ID, Impact, Help string
 			Nodes            []struct{ HTML, FailureSummary string }

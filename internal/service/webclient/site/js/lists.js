@@ -98,16 +98,19 @@ export function chatList({ people, chats, route }) {
   return { el: h('div', { class: 'list' }, h('h2', {}, t('nav.chats')), body), draw };
 }
 
+// Reasons that are sentences, in a few words.
+const short = { 'call.missed': 'calls.missed', 'call.nomedia': 'calls.nomedia', 'call.nomediain': 'calls.nomedia', 'call.nodevice': 'calls.nodevice' };
+
 /** Calls of the past, the latest first. */
-export function callList({ people, calls, route }) {
+export function callList({ people, calls }) {
   const body = h('div', { class: 'scroll' });
   function draw() {
     const list = calls.past.slice(-200).reverse();
     fill(body, list.length ? h('ul', { 'aria-label': t('nav.calls') }, list.map((c) => {
       const missed = !c.own && !c.lasted;
-      const how = c.lasted ? duration(c.lasted) : t(missed && c.text === 'call.missed' ? 'calls.missed' : c.text || 'call.ended');
+      const how = c.lasted ? duration(c.lasted) : t(short[c.text] ?? (c.text || 'call.ended'), { name: people.nameOf(c.peer) });
       return row({
-        people, peer: c.peer, key: `call${c.id}`, current: route() === c.peer,
+        people, peer: c.peer, key: `call${c.id}`,
         sub: h('span', { class: missed ? 'missed' : '' }, icon(c.own ? 'out' : 'in'), h('span', { class: 'unseen' }, t(c.own ? 'calls.out' : 'calls.in')), ` ${how}`),
         side: h('span', { class: 'row-side' }, h('time', {}, whenShort(c.at))),
         extra: iconButton(c.video ? 'video' : 'phone', t(c.video ? 'call.startvideo' : 'call.start', { name: people.nameOf(c.peer) }), () => calls.call(c.peer, c.video), { class: 'icon-button quiet', 'data-key': `again:${c.id}` }),
