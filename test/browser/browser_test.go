@@ -270,6 +270,13 @@ func TestTwoBrowsersAndAPhone(t *testing.T) {
 	alice.sees("cannot be called from a browser yet")
 	alice.accessible("call-failed")
 	alice.click(`[data-key="close"]`)
+	invite := carol.Request("INVITE", "sip:alice@example.test", "sip:alice@example.test",
+		phone.Header{Name: "Contact", Value: "<" + carol.Contact() + ">"}, phone.Header{Name: "Content-Type", Value: "application/sdp"})
+	invite.Body = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\n"
+	if err := carol.Send(invite); err != nil {
+		t.Fatal(err)
+	}
+	alice.sees("called from a phone that browsers cannot talk to yet")
 
 	// Sound and pictures, both ways.
 	alice.must(alice.Eval(alice.ctx(), `location.hash = "#/chat/bob%40example.test"`, nil))
@@ -311,7 +318,7 @@ func TestTwoBrowsersAndAPhone(t *testing.T) {
 	alice.click(`[data-key="hangup"]`)
 	alice.click(`[data-key="close"]`)
 	alice.must(alice.Eval(alice.ctx(), `location.hash = "#/calls"`, nil))
-	alice.await(`document.querySelectorAll(".list .row").length === 3`)
+	alice.await(`document.querySelectorAll(".list .row").length === 4`)
 	alice.accessible("calls")
 	alice.must(alice.Eval(alice.ctx(), `location.hash = "#/settings"`, nil))
 	alice.await(`document.querySelector("#device-audioinput")?.options.length > 1`)
