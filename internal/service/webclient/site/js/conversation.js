@@ -56,6 +56,12 @@ export function conversation({ people, chats, calls, peer, back, callArea }) {
     box.focus();
   }
 
+  // Whoever reads the end keeps seeing it when a call takes room or gives it back.
+  let end = true;
+  const keepEnd = new ResizeObserver(() => { if (end) log.scrollTop = log.scrollHeight; });
+  log.addEventListener('scroll', () => { end = log.scrollHeight - log.scrollTop - log.clientHeight < 60; });
+  keepEnd.observe(log);
+
   let shown = -1;
   function draw() {
     const name = people.nameOf(peer);
@@ -63,7 +69,7 @@ export function conversation({ people, chats, calls, peer, back, callArea }) {
     heading.textContent = name;
     presence.textContent = name === peer ? t(`presence.${state}`) : `${t(`presence.${state}`)} · ${peer}`;
     fill(face, avatar(name, state));
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
+    const atEnd = end;
     let day = '';
     fill(log, chat.messages.slice(-500).map((m, i, all) => {
       const d = new Date(m.at).toDateString();

@@ -32,7 +32,11 @@ export async function showShell(app, agent) {
   }
 
   // Panes
-  const peerOf = () => { const m = location.hash.match(/^#\/chat\/(.+)$/); return m ? decodeURIComponent(m[1]) : null; };
+  const peerOf = () => {
+    try {
+      return decodeURIComponent(location.hash.match(/^#\/chat\/(.+)$/)?.[1] ?? '') || null;
+    } catch { return null; } // no address that we made
+  };
   const context = { people, chats, calls, history, agent, route: peerOf };
   const lists = { people: peopleList(context), chats: chatList(context), calls: callList(context) };
   const call = callView(context);
