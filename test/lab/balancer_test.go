@@ -48,7 +48,6 @@ func TestBalancer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(server.CleanUp)
 	s, err := topology.Parse("balanced.toml", []byte(balanced))
 	if err != nil {
 		t.Fatal(err)

@@ -63,7 +63,6 @@ func deploy(t *testing.T) *deployment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(server.CleanUp)
 	d := &deployment{world: build(t), patience: long}
 	d.programs = programs{d.world.Net, t.TempDir()}
 	topo, err := filepath.Abs("lab.toml")

@@ -23,6 +23,7 @@ import (
 	"parley/internal/plan/render/nftables"
 	"parley/internal/probe"
 	"parley/internal/topology"
+	"parley/test/parleytest"
 )
 
 // childEnv makes the test program a prober: one job on each line of standard input, one answer on each of output.
@@ -33,7 +34,7 @@ func TestMain(m *testing.M) {
 		prober()
 		return
 	}
-	os.Exit(m.Run())
+	parleytest.Main(m)
 }
 
 type job struct {
