@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -74,6 +75,8 @@ func TestPool(t *testing.T) {
 // known waits until a member knows that users are signed in: "bob on fe2".
 func known(t *testing.T, p *server.Pool, i int, users ...string) {
 	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
 	for {
 		out, err := p.Members[i].CLI(t.Context(), "", "registrations", "--json")
 		if err != nil {
@@ -95,7 +98,10 @@ func known(t *testing.T, p *server.Pool, i int, users ...string) {
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
-		case <-t.Context().Done():
+		case <-ctx.Done():
+			for _, m := range p.Members {
+				t.Logf("%s:\n%s", m.Dir, m.Log())
+			}
 			t.Fatalf("member %d does not know of %v:\n%s", i, missing, out)
 		}
 	}
