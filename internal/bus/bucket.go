@@ -30,6 +30,8 @@ type Bucket struct {
 	pre    string // "$KV.<name>."
 	made   atomic.Pointer[made]
 	making sync.Mutex
+
+	growing atomic.Bool
 }
 
 // made is a bucket that exists.
@@ -211,7 +213,58 @@ func (k *Bucket) ensure(ctx context.Context) error {
 		return translate(err)
 	}
 	k.made.Store(&made{stream})
+	if k.bus.mode == Member && stream.CachedInfo().Config.Replicas < k.streamConfig().Replicas {
+		k.grow()
+	}
 	return nil
+}
+
+// growPause is how long grow waits between two tries.
+const growPause = 500 * time.Millisecond
+
+// grow gives the bucket the copies that it lacks as soon as enough members are there. One that was made while the pool
+// formed lives on one member only, and would be lost with it.
+func (k *Bucket) grow() {
+	if !k.growing.CompareAndSwap(false, true) {
+		return
+	}
+	if !k.bus.begin() {
+		return
+	}
+	go func() {
+		defer k.bus.work.Done()
+		defer k.growing.Store(false)
+		for {
+			select {
+			case <-time.After(growPause):
+			case <-k.bus.ctx.Done():
+				return
+			}
+			ctx, cancel := context.WithTimeout(k.bus.ctx, 2*quorumPatience)
+			err := k.enlarge(ctx)
+			cancel()
+			if err == nil {
+				return
+			}
+			k.bus.log.Debug("bus bucket has too few copies", "bucket", k.cfg.Name, "err", err)
+		}
+	}()
+}
+
+// enlarge asks for as many copies as there should be.
+func (k *Bucket) enlarge(ctx context.Context) error {
+	want := k.streamConfig()
+	stream, err := k.bus.js.Stream(ctx, want.Name)
+	if err != nil {
+		return err
+	}
+	have := stream.CachedInfo().Config
+	if have.Replicas >= want.Replicas {
+		return nil
+	}
+	have.Replicas = want.Replicas
+	_, err = k.bus.js.UpdateStream(ctx, have)
+	return err
 }
 
 // forget makes the next operation look again whether the bucket exists; an
@@ -239,15 +292,7 @@ func (k *Bucket) make(ctx context.Context) (jetstream.Stream, error) {
 		// Never repaired by deleting: what is in it may be wanted.
 		return nil, fmt.Errorf("%w: %s", ErrIncompatible, k.cfg.Name)
 	}
-	if have.Replicas < want.Replicas {
-		// The pool grew. Until enough members are there this is refused, and the
-		// bucket is used as it is.
-		have.Replicas = want.Replicas
-		if grown, err := k.bus.js.UpdateStream(ctx, have); err == nil {
-			return grown, nil
-		}
-	}
-	return stream, nil
+	return stream, nil // with fewer copies than there should be, it is used as it is until it has grown
 }
 
 // streamConfig is that of a NATS KV bucket, so that NATS's own tools can read

@@ -462,3 +462,31 @@ func TestExternalServerByURL(t *testing.T) {
 		t.Errorf("with a wrong password: %v", err)
 	}
 }
+
+// A bucket that was made while the pool formed has one copy at first, and must outlive the member that holds it.
+func TestBucketGrows(t *testing.T) {
+	p := newPool(t)
+	p.start(0, 1, 2)
+	first := p.members[0]
+	ready(t, first)
+	k, err := first.Bucket(BucketConfig{Name: "grows_v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := k.streamConfig()
+	small.Replicas = 1
+	if _, err := first.js.CreateStream(t.Context(), small); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the first value", func() error {
+		_, err := k.Put(t.Context(), "a", []byte("1"), 0)
+		return err
+	})
+	for copies := 0; copies < 3; {
+		stream, err := first.js.Stream(t.Context(), small.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copies = stream.CachedInfo().Config.Replicas
+	}
+}
