@@ -78,8 +78,10 @@ func FuzzPublish(f *testing.F) {
 			t.Fatalf("%v: %+v became %+v", err, pubs, again)
 		}
 		for i := range pubs {
-			if pubs[i].Key != again[i].Key || string(pubs[i].Body) != string(again[i].Body) || pubs[i].Delete != again[i].Delete {
-				t.Fatalf("%+v became %+v", pubs[i], again[i])
+			// A body in no namespace takes that of the document into which it is written.
+			body := strings.Replace(string(again[i].Body), ` xmlns="http://schemas.microsoft.com/2006/09/sip/rich-presence"`, "", 1)
+			if pubs[i].Key != again[i].Key || string(pubs[i].Body) != string(again[i].Body) && string(pubs[i].Body) != body || pubs[i].Delete != again[i].Delete {
+				t.Fatalf("%+v: %s became %s", pubs[i].Key, pubs[i].Body, again[i].Body)
 			}
 			if s := pubs[i].State; s != nil {
 				if _, body, err := ParsePublish(AppendPublish(nil, "x", []Publication{{Key: Key{Name: "state"}, ExpireType: Static, Body: s.Append(nil, "")}})); err != nil || body[0].State.Availability != s.Availability {
