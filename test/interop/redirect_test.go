@@ -22,10 +22,7 @@ func names(t *testing.T, hosts map[string]string) []string {
 	t.Helper()
 	found, _ := filepath.Glob("/usr/lib/*/libnss_wrapper.so")
 	if len(found) == 0 {
-		if os.Getenv("PARLEY_CI") == "1" {
-			t.Fatal("libnss-wrapper is not installed")
-		}
-		t.Skip("libnss-wrapper is not installed")
+		parleytest.Without(t, "libnss-wrapper is not installed")
 	}
 	var b strings.Builder
 	for name, addr := range hosts {

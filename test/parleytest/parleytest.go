@@ -114,12 +114,18 @@ func Need(t testing.TB, tools ...string) {
 	t.Helper()
 	for _, tool := range tools {
 		if _, err := exec.LookPath(tool); err != nil {
-			if os.Getenv("PARLEY_CI") == "1" {
-				t.Fatalf("%s is not installed", tool)
-			}
-			t.Skipf("%s is not installed", tool)
+			Without(t, tool+" is not installed")
 		}
 	}
+}
+
+// Without ends a test that lacks what it needs: it is skipped, and fails where PARLEY_CI is 1.
+func Without(t testing.TB, why any) {
+	t.Helper()
+	if os.Getenv("PARLEY_CI") == "1" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
 }
 
 func tail(s string, n int) string {
