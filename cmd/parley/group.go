@@ -65,12 +65,7 @@ func groupAddCommand() *cobra.Command {
 		Short:   "Add a group",
 		Example: `  parley group add sales@example.test --name "Sales" --member alice@example.test --member bob@example.test`,
 		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, done, err := userClient(cmd)
-			if err != nil {
-				return err
-			}
-			defer done()
+		RunE: withUsers(func(cmd *cobra.Command, args []string, client *adminapi.Client) error {
 			var g adminapi.Group
 			if _, err := client.Do(cmd.Context(), http.MethodPut, groupPath(args[0]), "*", f.change(cmd), &g); err != nil {
 				return err
@@ -78,9 +73,9 @@ func groupAddCommand() *cobra.Command {
 			if f.json {
 				return printJSON(cmd.OutOrStdout(), g)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "added %s\n", g.Address)
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "added %s\n", g.Address)
 			return err
-		},
+		}),
 	}
 	f.define(cmd)
 	return cmd
@@ -92,12 +87,7 @@ func groupListCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List groups",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, done, err := userClient(cmd)
-			if err != nil {
-				return err
-			}
-			defer done()
+		RunE: withUsers(func(cmd *cobra.Command, _ []string, client *adminapi.Client) error {
 			var list []adminapi.Group
 			if err := client.Get(cmd.Context(), "/groups", &list); err != nil {
 				return err
@@ -111,7 +101,7 @@ func groupListCommand() *cobra.Command {
 				fmt.Fprintf(tw, "%s\t%s\t%d\n", g.Address, g.Name, len(g.Members))
 			}
 			return tw.Flush()
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -124,12 +114,7 @@ func groupShowCommand() *cobra.Command {
 		Use:   "show GROUP@DOMAIN",
 		Short: "Show a group, or the people in it and in the groups in it",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, done, err := userClient(cmd)
-			if err != nil {
-				return err
-			}
-			defer done()
+		RunE: withUsers(func(cmd *cobra.Command, args []string, client *adminapi.Client) error {
 			out := cmd.OutOrStdout()
 			if cmd.Flags().Changed("expand") {
 				var p adminapi.People
@@ -163,7 +148,7 @@ func groupShowCommand() *cobra.Command {
 			fmt.Fprintf(tw, "created\t%s\nchanged\t%s (version %d)\n", g.Created.Local().Format("2006-01-02 15:04:05"),
 				g.Changed.Local().Format("2006-01-02 15:04:05"), g.Version)
 			return tw.Flush()
-		},
+		}),
 	}
 	cmd.Flags().IntVar(&expand, "expand", directory.DefaultExpansion, fmt.Sprintf("list at most so many people, 1 to %d; alone: %d", directory.MaxExpansion, directory.DefaultExpansion))
 	cmd.Flags().Lookup("expand").NoOptDefVal = fmt.Sprint(directory.DefaultExpansion)
@@ -218,17 +203,12 @@ func groupRemoveCommand() *cobra.Command {
 		Use:   "remove GROUP@DOMAIN",
 		Short: "Remove a group; its members stay",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, done, err := userClient(cmd)
-			if err != nil {
-				return err
-			}
-			defer done()
+		RunE: withUsers(func(cmd *cobra.Command, args []string, client *adminapi.Client) error {
 			if _, err := client.Do(cmd.Context(), http.MethodDelete, groupPath(args[0]), "*", nil, nil); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "removed %s\n", args[0])
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "removed %s\n", args[0])
 			return err
-		},
+		}),
 	}
 }

@@ -51,6 +51,18 @@ func userClient(cmd *cobra.Command) (client *adminapi.Client, close func(), err 
 	return adminapi.NewLocalClient(dir, off.Handler()), off.Close, nil
 }
 
+// withUsers is a verb that works with a client of userClient.
+func withUsers(run func(cmd *cobra.Command, args []string, client *adminapi.Client) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		client, done, err := userClient(cmd)
+		if err != nil {
+			return err
+		}
+		defer done()
+		return run(cmd, args, client)
+	}
+}
+
 func userPath(aor string) string { return "/users/" + url.PathEscape(aor) }
 
 // userFlags are what add and set have in common.
@@ -211,12 +223,7 @@ func userListCommand() *cobra.Command {
 		Use:   "list",
 		Short: "List users",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, done, err := userClient(cmd)
-			if err != nil {
-				return err
-			}
-			defer done()
+		RunE: withUsers(func(cmd *cobra.Command, _ []string, client *adminapi.Client) error {
 			var list []adminapi.User
 			if err := client.Get(cmd.Context(), "/users", &list); err != nil {
 				return err
@@ -230,7 +237,7 @@ func userListCommand() *cobra.Command {
 				fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", u.AOR, u.Name, strings.Join(u.Phones, " "), userState(u))
 			}
 			return tw.Flush()
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -249,18 +256,13 @@ func userShowCommand() *cobra.Command {
 		Use:   "show USER@DOMAIN",
 		Short: "Show a user",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, done, err := userClient(cmd)
-			if err != nil {
-				return err
-			}
-			defer done()
+		RunE: withUsers(func(cmd *cobra.Command, args []string, client *adminapi.Client) error {
 			var u adminapi.User
 			if err := client.Get(cmd.Context(), userPath(args[0]), &u); err != nil {
 				return err
 			}
 			return printUser(cmd.OutOrStdout(), u, asJSON)
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -369,12 +371,7 @@ func userRemoveCommand() *cobra.Command {
 		Use:   "remove USER@DOMAIN",
 		Short: "Remove a user and everything that belongs to it",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			client, done, err := userClient(cmd)
-			if err != nil {
-				return err
-			}
-			defer done()
+		RunE: withUsers(func(cmd *cobra.Command, args []string, client *adminapi.Client) error {
 			var u adminapi.User
 			tag, err := client.Do(cmd.Context(), http.MethodGet, userPath(args[0]), "", nil, &u)
 			if err != nil {
@@ -385,7 +382,7 @@ func userRemoveCommand() *cobra.Command {
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "removed %s\n", u.AOR)
 			return err
-		},
+		}),
 	}
 	return cmd
 }
