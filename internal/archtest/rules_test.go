@@ -11,7 +11,7 @@ type row struct {
 }
 
 var rows = []row{
-	{0, []string{"uc", "sip", "sdp", "xmldoc/...", "porttable"}},
+	{0, []string{"uc", "sip", "sdp", "stun", "xmldoc/...", "porttable"}},
 	{1, []string{"sip/...", "media/...", "diag", "lane", "alarm", "person", "tomlfile"}},
 	{2, []string{"flow/...", "stack", "bus", "store", "keyring", "cert", "topology", "config", "obs"}},
 	{3, []string{"media/ports", "contract/...", "directory", "proxy", "notify", "gate", "httpd", "webticket", "service", "route", "plan/...", "probe", "hostfw"}},

@@ -15,7 +15,7 @@ import (
 	"syscall"
 	"time"
 
-	"parley/internal/flow/stun"
+	"parley/internal/stun"
 	"parley/internal/sip"
 )
 

@@ -1,5 +1,6 @@
-// Package stun answers STUN Binding requests, as SIP's keep-alive over UDP needs it (RFC 5389, RFC 5626 section
-// 4.4.2 and 8). It holds no state and allocates nothing.
+// Package stun is the grammar of STUN (RFC 5389, RFC 8489) and of its two relatives that Lync clients speak: the older
+// draft beneath [MS-TURN], and the connectivity checks of [MS-ICE2]. Answer serves the keep-alive of SIP over UDP (RFC
+// 5626 section 4.4.2 and 8). Nothing here holds state.
 package stun
 
 import (
