@@ -96,7 +96,7 @@ func (b *Builder) Finish(key []byte, withFingerprint bool) []byte {
 	if key != nil {
 		text := b.buf[b.start:]
 		length := len(text) + integrityLen - headerLen
-		if b.dialect == MSICE {
+		if b.dialect == MSICE || b.dialect == MSICEOld {
 			length += trailer
 		}
 		b.head(MessageIntegrity, integrityLen-4)

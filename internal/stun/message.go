@@ -21,9 +21,12 @@ const (
 	// MSTURN is [MS-TURN] over draft-ietf-behave-turn-08: attributes are not filled up, the transaction id is 16 octets
 	// without a cookie in the header, and what MESSAGE-INTEGRITY covers is filled with zeros up to 64 octets.
 	MSTURN
-	// MSICE is the checks of [MS-ICE2] in their newer form: RFC 5389, with MESSAGE-INTEGRITY filled up as in MSTURN over
-	// the length as it is on the wire, and a FINGERPRINT whose table of remainders has one wrong entry.
+	// MSICE is the checks of [MS-ICE2]: RFC 5389, with MESSAGE-INTEGRITY filled up as in MSTURN over the length as it is
+	// on the wire.
 	MSICE
+	// MSICEOld is MSICE with a FINGERPRINT whose table of remainders has one wrong entry, as the first implementations
+	// had it. They say no MSImplementationVersion.
+	MSICEOld
 )
 
 // Type is the method and the class of a message.
@@ -259,7 +262,7 @@ func (m Message) CheckIntegrity(key []byte) bool {
 		return false
 	}
 	length := pos + integrityLen - headerLen
-	if m.Dialect == MSICE {
+	if m.Dialect == MSICE || m.Dialect == MSICEOld {
 		length = len(m.Raw) - headerLen
 	}
 	var sum [sha1.Size]byte
@@ -308,7 +311,7 @@ var lyncTable = func() *crc32.Table {
 }()
 
 func fingerprint(b []byte, d Dialect) uint32 {
-	if d == MSICE {
+	if d == MSICEOld {
 		return crc32.Checksum(b, lyncTable) ^ 0x5354554E
 	}
 	return checksum(b)

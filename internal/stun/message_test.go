@@ -39,7 +39,7 @@ func TestSampleLongTerm(t *testing.T) {
 func TestDialects(t *testing.T) {
 	key := LongTermKey("alice", "example.test", "secret")
 	addr := netip.MustParseAddrPort("[2001:db8::7]:4711")
-	for _, d := range []Dialect{RFC, MSTURN, MSICE} {
+	for _, d := range []Dialect{RFC, MSTURN, MSICE, MSICEOld} {
 		id := NewID([16]byte{1, 2, 3, 4, 5, 6}, d)
 		b := Start([]byte("before"), AllocateRequest, id, d)
 		b.AddUint32(MSMagicCookie, MSMagic)
@@ -68,8 +68,8 @@ func TestDialects(t *testing.T) {
 				t.Errorf("%d: octet %d changed and nothing noticed", d, i)
 			}
 		}
-		for _, other := range []Dialect{RFC, MSICE} {
-			if d != MSTURN && other != d {
+		for _, other := range []Dialect{RFC, MSICE, MSICEOld} {
+			if d != MSTURN && other != d && (d == RFC || other == RFC) {
 				m.Dialect = other
 				if m.CheckIntegrity(key) && m.CheckFingerprint() {
 					t.Errorf("%d passes for %d", d, other)
@@ -79,13 +79,35 @@ func TestDialects(t *testing.T) {
 	}
 }
 
+// TestOldFingerprint: the wrong entry of the table is used in some messages, and then the two kinds differ.
+func TestOldFingerprint(t *testing.T) {
+	differ := 0
+	for i := range 200 {
+		d := []Dialect{MSICE, MSICEOld}[i%2]
+		b := Start(nil, BindingRequest, NewID([16]byte{15: byte(i)}, d), d)
+		m, err := Parse(b.Finish([]byte("key"), true), d)
+		if err != nil || !m.CheckFingerprint() {
+			t.Fatal(i, err)
+		}
+		if m.Dialect = MSICE + MSICEOld - d; !m.CheckIntegrity([]byte("key")) {
+			t.Error(i, "the integrity is not the same")
+		}
+		if !m.CheckFingerprint() {
+			differ++
+		}
+	}
+	if differ == 0 || differ == 200 {
+		t.Errorf("%d of 200 differ", differ)
+	}
+}
+
 // FuzzParse: no input makes a reader go beyond the message, and what is read can be read again.
 func FuzzParse(f *testing.F) {
 	f.Add(sampleRequest, byte(0))
 	f.Add(sampleIPv6, byte(2))
 	f.Add(unhex(`00030008 00000000 00000000 00000000 00000000 000f0004 72c64bc6`), byte(1))
 	f.Fuzz(func(t *testing.T, b []byte, d byte) {
-		m, err := Parse(b, Dialect(d%3))
+		m, err := Parse(b, Dialect(d%4))
 		if err != nil {
 			return
 		}
