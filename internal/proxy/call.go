@@ -17,6 +17,7 @@ type call struct {
 	tx    *stack.ServerTxn
 	req   *sip.Message // private copy
 	opt   Options
+	media Exchange // nil for what nobody has a say in
 
 	mu    sync.Mutex
 	busy  bool // somebody is handling events
@@ -41,11 +42,13 @@ type event struct {
 	code   int
 	m      *sip.Message
 	from   *flow.Flow
+	body   *sip.Body // in place of m's
 }
 
 // branch is one place the request goes to; it is the stack's user for it.
 type branch struct {
 	Branch
+	body  *sip.Body // of this attempt, in place of the request's; not changed while its transaction is there
 	call  *call
 	index int
 	tx    *stack.ClientTxn
@@ -93,6 +96,9 @@ func (c *call) one(ev *event) {
 	case ev.kind == evFailed && c.opt.OnBranchFailure != nil && ev.code != 487:
 		c.opt.OnBranchFailure(&c.branches[ev.branch].Branch, ev.code)
 	}
+	if c.media != nil && c.described(ev) {
+		return
+	}
 	var space [8]action
 	acts := c.machine.step(ev.kind, ev.branch, ev.code, space[:0])
 	for i, a := range acts {
@@ -106,10 +112,9 @@ func (c *call) act(a action, ev *event, answerNext bool) {
 	case actTimer:
 		c.startTimer()
 	case actStart:
-		b := &c.branches[a.branch]
-		b.tx = c.proxy.stack.Send(b, c.req.Method(), b.Dest)
+		c.start(&c.branches[a.branch])
 	case actForward:
-		c.forward(ev.m, nil, ev.from)
+		c.forward(ev.m, ev.body, nil, ev.from)
 	case actRefresh:
 		c.branches[a.branch].refresh()
 	case actCancel:
@@ -164,7 +169,7 @@ func (c *call) release() {
 		if b.alarm != nil {
 			b.alarm.Stop()
 		}
-		if b.tx != nil && c.machine.slots[i].code/100 == 2 && c.opt.OnResponse == nil {
+		if b.tx != nil && c.machine.slots[i].code/100 == 2 && c.opt.OnResponse == nil && (c.media == nil || !c.media.Rewrites(i)) {
 			b.tx.PassOn(c.tx, &unsigned)
 		}
 	}
@@ -182,10 +187,18 @@ func (c *call) credit(m *sip.Message) {
 	}
 }
 
-// forward passes a response on.
-func (c *call) forward(m *sip.Message, e *sip.ResponseEdit, from *flow.Flow) {
+// forward passes a response on, with another body if one is given.
+func (c *call) forward(m *sip.Message, body *sip.Body, e *sip.ResponseEdit, from *flow.Flow) {
 	if e == nil && m.Has(sip.HAuthorization) {
 		e = &unsigned
+	}
+	if body != nil {
+		with := sip.ResponseEdit{}
+		if e != nil {
+			with = *e
+		}
+		with.Body = body
+		e = &with
 	}
 	buf := getBuffer()
 	buf.b = sip.AppendResponseForward(buf.b[:0], m, e)
@@ -223,7 +236,7 @@ func (c *call) answer(code int, from *flow.Flow) {
 		e.Append = c.credits
 		e.Drop = func(f sip.Field) bool { return isChallenge(f) || isSignature(f) }
 	}
-	c.forward(best, &e, from)
+	c.forward(best, nil, &e, from)
 }
 
 // unsigned takes off what a Lync-protocol client signs its responses with.

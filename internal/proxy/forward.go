@@ -66,6 +66,9 @@ func (p *Proxy) forward(tx *stack.ServerTxn, branches []Branch, opt Options, str
 		c.machine.slots[i].group = branches[i].Group
 		c.resolve(b)
 	}
+	if p.cfg.Media != nil && concerned(m.Method()) {
+		c.media = p.cfg.Media.Request(tx)
+	}
 	if c.machine.invite {
 		tx.OnCancel(func() { c.handle(event{kind: evCancel}) })
 	}
@@ -106,14 +109,14 @@ func nextHop(m *sip.Message, b *Branch, strip int) []byte {
 // AppendRequest implements stack.Writer: it writes the request of one branch.
 func (b *branch) AppendRequest(dst []byte, hop stack.Hop) []byte {
 	c := b.call
-	return c.proxy.write(dst, c.req, c.tx.Flow(), &b.Branch, &c.opt, &c.edit, hop)
+	return c.proxy.write(dst, c.req, c.tx.Flow(), &b.Branch, &c.opt, &c.edit, b.body, hop)
 }
 
 // write writes a request as it goes to one hop.
-func (p *Proxy) write(dst []byte, m *sip.Message, from *flow.Flow, b *Branch, opt *Options, e *edit, hop stack.Hop) []byte {
+func (p *Proxy) write(dst []byte, m *sip.Message, from *flow.Flow, b *Branch, opt *Options, e *edit, body *sip.Body, hop stack.Hop) []byte {
 	via := append(hop.Via, '.')
 	via = append(via, e.suffix[:]...)
-	fe := sip.ForwardEdit{RequestURI: b.URI, Via: via, RemoveRoutes: e.strip, Routes: b.Routes, Append: opt.Headers, Drop: opt.Drop}
+	fe := sip.ForwardEdit{RequestURI: b.URI, Via: via, RemoveRoutes: e.strip, Routes: b.Routes, Append: opt.Headers, Drop: opt.Drop, Body: body}
 	if signed(m) {
 		drop := opt.Drop
 		fe.Drop = func(f sip.Field) bool { return isSignature(f) || drop != nil && drop(f) }
@@ -140,6 +143,9 @@ func (p *Proxy) write(dst []byte, m *sip.Message, from *flow.Flow, b *Branch, op
 // ack forwards an ACK or a BENOTIFY, which have no transaction.
 func (p *Proxy) ack(tx *stack.ServerTxn, b *Branch, opt Options, e edit) {
 	a := &ackWriter{proxy: p, req: tx.Request(), from: tx.Flow(), branch: *b, opt: opt, edit: e}
+	if p.cfg.Media != nil && concerned(tx.Method()) {
+		a.body = p.acknowledged(tx, b)
+	}
 	d := b.Dest
 	if d.Flow == nil {
 		a.req = tx.Retain() // it may have to wait for a connection
@@ -158,11 +164,12 @@ type ackWriter struct {
 	branch Branch
 	opt    Options
 	edit   edit
+	body   *sip.Body
 }
 
 func (a *ackWriter) AppendRequest(dst []byte, hop stack.Hop) []byte {
 	a.opt.RecordRoute = false
-	return a.proxy.write(dst, a.req, a.from, &a.branch, &a.opt, &a.edit, hop)
+	return a.proxy.write(dst, a.req, a.from, &a.branch, &a.opt, &a.edit, a.body, hop)
 }
 
 // failed is called when a branch ends without a response.

@@ -168,6 +168,16 @@ func (m *machine) response(branch, code int, acts []action) []action {
 	return m.final(branch, code, acts)
 }
 
+// mayRepeat reports whether a branch that has just failed may be tried once more: nobody has given up, and nobody
+// else has answered.
+func (m *machine) mayRepeat(branch int) bool {
+	s := &m.slots[branch]
+	return !m.stopped && !m.answered && !s.cancel && (s.state == trying || s.state == ringing)
+}
+
+// again takes such a branch back to its beginning.
+func (m *machine) again(branch int) { m.slots[branch].state = trying }
+
 // final records the final status of a branch and goes on when it was the last of its group.
 func (m *machine) final(branch, code int, acts []action) []action {
 	s := &m.slots[branch]

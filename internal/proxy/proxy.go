@@ -21,6 +21,9 @@ type Config struct {
 	// People are the users, for Vouch. Nil leaves requests as they are.
 	People People
 
+	// Media has its say in the session descriptions of calls. Nil leaves them alone.
+	Media Media
+
 	// Alive reports whether a member of the pool is there. Nil takes all to be.
 	Alive func(node string) bool
 

@@ -28,7 +28,9 @@ type world struct {
 	route func(tx *stack.ServerTxn) ([]proxy.Branch, proxy.Options)
 }
 
-func start(t *testing.T) *world {
+func start(t *testing.T) *world { return startWith(t, nil) }
+
+func startWith(t *testing.T, media proxy.Media) *world {
 	w := new(world)
 	cfg := stack.Config{Route: func(tx *stack.ServerTxn) {
 		w.mu.Lock()
@@ -43,7 +45,7 @@ func start(t *testing.T) *world {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.Server = stacktest.StartWith(t, cfg, flow.Config{Resolver: addresses{}})
-	w.proxy = proxy.New(proxy.Config{Stack: w.Stack, Log: w.Log.Logger(), IsLocal: func(host []byte, _ uint16) bool {
+	w.proxy = proxy.New(proxy.Config{Stack: w.Stack, Log: w.Log.Logger(), Media: media, IsLocal: func(host []byte, _ uint16) bool {
 		return string(host) == "127.0.0.1" || string(host) == "parley.example.test"
 	}})
 	return w

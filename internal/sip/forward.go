@@ -14,6 +14,19 @@ type ForwardEdit struct {
 	Append          []Header         // fields put at the end
 	Drop            func(Field) bool // which of the received fields to leave out; nil leaves none out
 	KeepMaxForwards bool             // do not touch Max-Forwards
+	Body            *Body            // takes the place of the body; nil keeps it
+}
+
+// Body is a body that takes the place of the one a message came with. The fields that say what the old one was and
+// how it was encoded and how long it is go with it. It is not changed by those who pass the message on.
+type Body struct {
+	Type string // of Content-Type
+	Data []byte
+}
+
+// describes reports whether a field says something of the body that no longer holds when there is another.
+func describes(id HeaderID) bool {
+	return id == HContentType || id == HContentLength || id == HContentEncoding
 }
 
 // AppendForward appends the request m with the edits of e to dst and returns it. It copies once; fields that
@@ -49,7 +62,7 @@ func AppendForward(dst []byte, m *Message, e *ForwardEdit) []byte {
 	for i := range m.fields {
 		f := &m.fields[i]
 		switch {
-		case e.Drop != nil && e.Drop(m.Field(i)):
+		case e.Drop != nil && e.Drop(m.Field(i)), e.Body != nil && describes(f.id):
 			dst = append(dst, raw[from:f.start]...)
 			from = m.lineEnd(i)
 		case f.id == HVia && topVia:
@@ -81,7 +94,7 @@ func AppendForward(dst []byte, m *Message, e *ForwardEdit) []byte {
 		}
 	}
 	dst = append(dst, raw[from:m.body-2]...)
-	return m.finish(dst, e.Append)
+	return m.finish(dst, e.Append, e.Body)
 }
 
 // ResponseEdit is what a proxy changes in a response it passes on.
@@ -89,6 +102,7 @@ type ResponseEdit struct {
 	KeepVia bool             // do not take the topmost Via off
 	Append  []Header         // fields put at the end
 	Drop    func(Field) bool // which of the received fields to leave out; nil leaves none out
+	Body    *Body            // takes the place of the body; nil keeps it
 }
 
 // AppendResponseForward appends the response m without its topmost Via value, which was ours, to dst. e may be
@@ -103,7 +117,7 @@ func AppendResponseForward(dst []byte, m *Message, e *ResponseEdit) []byte {
 	for i := range m.fields {
 		f := &m.fields[i]
 		switch {
-		case e.Drop != nil && e.Drop(m.Field(i)):
+		case e.Drop != nil && e.Drop(m.Field(i)), e.Body != nil && describes(f.id):
 			dst = append(dst, raw[from:f.start]...)
 			from = m.lineEnd(i)
 		case f.id == HVia && topVia:
@@ -123,13 +137,22 @@ func AppendResponseForward(dst []byte, m *Message, e *ResponseEdit) []byte {
 		}
 	}
 	dst = append(dst, raw[from:m.body-2]...)
-	return m.finish(dst, e.Append)
+	return m.finish(dst, e.Append, e.Body)
 }
 
 // finish appends what comes after the received fields: ours, a Content-Length if one is missing, the blank
-// line and the body.
-func (m *Message) finish(dst []byte, extra []Header) []byte {
+// line and the body, which another may have taken the place of.
+func (m *Message) finish(dst []byte, extra []Header, body *Body) []byte {
 	dst = appendHeaders(dst, extra)
+	if body != nil {
+		if len(body.Data) > 0 {
+			dst = appendField(dst, "Content-Type", body.Type)
+		}
+		dst = append(dst, "Content-Length: "...)
+		dst = strconv.AppendInt(dst, int64(len(body.Data)), 10)
+		dst = append(dst, "\r\n\r\n"...)
+		return append(dst, body.Data...)
+	}
 	if m.first[HContentLength] == 0 {
 		dst = append(dst, "Content-Length: "...)
 		dst = strconv.AppendInt(dst, int64(len(m.raw)-int(m.body)), 10)

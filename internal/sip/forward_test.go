@@ -91,6 +91,58 @@ func TestAppendForwardAddsWhatIsMissing(t *testing.T) {
 	}
 }
 
+// Another body takes the fields with it that speak of the old one, under whatever name.
+func TestAnotherBody(t *testing.T) {
+	body := &sip.Body{Type: "application/sdp", Data: []byte("v=0\r\n")}
+	m := siptest.Parse(t, `
+	INVITE sip:bob@example.test SIP/2.0
+	Via: SIP/2.0/UDP a;branch=z9hG4bKa
+	c: multipart/alternative;boundary=x
+	From: <sip:alice@example.test>;tag=1
+	Content-Encoding: gzip
+	To: <sip:bob@example.test>
+	i: c1
+	CSeq: 1 INVITE
+	Content-Length: 3
+	Subject: lunch
+
+	abc`)
+	diff(t, sip.AppendForward(nil, m, &sip.ForwardEdit{KeepMaxForwards: true, Body: body}), lines(`
+	INVITE sip:bob@example.test SIP/2.0
+	Via: SIP/2.0/UDP a;branch=z9hG4bKa
+	From: <sip:alice@example.test>;tag=1
+	To: <sip:bob@example.test>
+	i: c1
+	CSeq: 1 INVITE
+	Subject: lunch
+	Content-Type: application/sdp
+	Content-Length: 5
+
+	v=0
+	`))
+	r := siptest.Parse(t, `
+	SIP/2.0 200 OK
+	Via: SIP/2.0/UDP us;branch=z9hG4bKus, SIP/2.0/UDP a;branch=z9hG4bKa
+	From: <sip:alice@example.test>;tag=1
+	To: <sip:bob@example.test>;tag=2
+	i: c1
+	CSeq: 1 INVITE
+	Content-Type: application/sdp
+	l: 3
+
+	abc`)
+	diff(t, sip.AppendResponseForward(nil, r, &sip.ResponseEdit{Body: &sip.Body{}}), lines(`
+	SIP/2.0 200 OK
+	Via: SIP/2.0/UDP a;branch=z9hG4bKa
+	From: <sip:alice@example.test>;tag=1
+	To: <sip:bob@example.test>;tag=2
+	i: c1
+	CSeq: 1 INVITE
+	Content-Length: 0
+
+	`))
+}
+
 func TestRemoveRoutes(t *testing.T) {
 	for n, want := range []string{"a|b|c|d", "b|c|d", "c|d", "d", "", ""} {
 		m := siptest.Parse(t, good+"Route: <sip:a>\nRoute: <sip:b> ,, <sip:c>\nRoute: <sip:d>\n")
