@@ -53,6 +53,7 @@ type branch struct {
 	index int
 	tx    *stack.ClientTxn
 	alarm *stack.Alarm // Timer C
+	pause *stack.Alarm // before another attempt
 }
 
 // handle handles an event, now or in the goroutine that is handling another.
@@ -118,7 +119,9 @@ func (c *call) act(a action, ev *event, answerNext bool) {
 	case actRefresh:
 		c.branches[a.branch].refresh()
 	case actCancel:
-		if b := &c.branches[a.branch]; b.tx != nil {
+		if b := &c.branches[a.branch]; b.pause != nil {
+			c.resume(b, false)
+		} else if b.tx != nil {
 			b.tx.Cancel(c.cancelHeaders(a.code)...)
 		}
 	case actKeep:

@@ -41,6 +41,7 @@ const (
 	evCancel             // the caller gave up
 	evTimerC             // branch rings for too long
 	evTimeout            // the running group takes too long
+	evPaused             // a branch may be tried once more now; not for step
 )
 
 type actionKind uint8

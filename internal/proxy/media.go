@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"time"
 
 	"parley/internal/sip"
 	"parley/internal/stack"
@@ -58,6 +59,38 @@ func (c *call) start(b *branch) {
 	b.tx = c.proxy.stack.Send(b, c.req.Method(), b.Dest)
 }
 
+// startAgain sends the request of a branch once more. For its UAS it is the same request by another way, and merged as
+// long as the first transaction is there (RFC 3261 8.2.2.2): over UDP until Timer I, otherwise until the ACK, which has
+// to go first.
+func (c *call) startAgain(b *branch) {
+	f := b.tx.Flow()
+	if f == nil || f.Transport().Reliable() {
+		b.Dest.Within = f
+		c.start(b)
+		return
+	}
+	b.pause = &stack.Alarm{Func: func() { c.handle(event{kind: evPaused, branch: b.index}) }}
+	c.proxy.stack.SetAlarm(b.pause, timerI)
+}
+
+// timerI is how long a UAS of an INVITE over UDP remembers it after the ACK to its refusal (RFC 3261 17.2.1), and what
+// the ACK may need.
+const timerI = 5*time.Second + 200*time.Millisecond
+
+// resume ends the pause of a branch: with another attempt, or without when the caller has given up.
+func (c *call) resume(b *branch, attempt bool) {
+	if b.pause == nil {
+		return
+	}
+	b.pause.Stop()
+	b.pause = nil
+	if attempt {
+		c.start(b)
+		return
+	}
+	c.handle(event{kind: evFailed, branch: b.index, code: 487})
+}
+
 func codeOf(err error) int {
 	var e *sip.Error
 	if errors.As(err, &e) && e.Code >= 300 && e.Code < 700 {
@@ -70,6 +103,9 @@ func codeOf(err error) int {
 // and is dealt with.
 func (c *call) described(ev *event) bool {
 	switch {
+	case ev.kind == evPaused:
+		c.resume(&c.branches[ev.branch], true)
+		return true
 	case ev.kind == evFailed:
 		b := &c.branches[ev.branch]
 		c.media.Failed(b.index, &b.Branch, ev.code)
@@ -77,7 +113,7 @@ func (c *call) described(ev *event) bool {
 		b := &c.branches[ev.branch]
 		if ev.code >= 300 && c.machine.mayRepeat(b.index) && c.media.Again(b.index, &b.Branch, ev.m) {
 			c.machine.again(b.index)
-			c.start(b)
+			c.startAgain(b)
 			return true
 		}
 		ev.body = c.media.Response(b.index, &b.Branch, ev.m)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"parley/internal/proxy"
 	"parley/internal/sip"
@@ -121,6 +122,10 @@ func TestAnotherAttempt(t *testing.T) {
 	iq := q.Expect("INVITE")
 	p.Reply(first, 488)
 	p.Expect("ACK")
+	q.Reply(iq, 180)
+	alice.Expect("180")
+	p.Quiet() // it would take the second for a copy of the first by another way, and refuse it
+	w.Advance(t, 5400*time.Millisecond)
 	second := p.Expect("INVITE")
 	says(t, second, "INVITE to 0, attempt 3")
 	v1, _ := first.TopVia()
@@ -143,7 +148,36 @@ func TestAnotherAttempt(t *testing.T) {
 	p.Reply(second, 487)
 	p.Expect("ACK")
 	alice.Expect("487")
-	media.heard(t, "INVITE 0 attempt 1, INVITE 1 attempt 2, again 488, INVITE 0 attempt 3, 180 of 0, again 486, 486 of 1, 487 of 0")
+	media.heard(t, "INVITE 0 attempt 1, INVITE 1 attempt 2, again 488, 180 of 1, INVITE 0 attempt 3, 180 of 0, again 486, 486 of 1, 487 of 0")
+}
+
+// While an attempt waits for the end of the one before, the caller may give up.
+func TestGivesUpBeforeAnotherAttempt(t *testing.T) {
+	media := &writer{again: 1}
+	w := startWith(t, media)
+	alice, phone := w.TCPPeer(t), w.UDPPeer(t)
+	w.to(phone)
+	alice.Request("INVITE", bob, "z9hG4bKa1", 1, "")
+	phone.Reply(phone.Expect("INVITE"), 415)
+	phone.Expect("ACK")
+	alice.Request("CANCEL", bob, "z9hG4bKa1", 1, "")
+	alice.Expect("200")
+	alice.Expect("487")
+	w.Advance(t, 10*time.Second)
+	phone.Quiet()
+	media.heard(t, "INVITE 0 attempt 1, again 415, 0 failed 487")
+}
+
+func TestAnotherAttemptByTCP(t *testing.T) {
+	media := &writer{again: 1}
+	w := startWith(t, media)
+	alice, phone := w.UDPPeer(t), w.TCPPeer(t)
+	w.to(phone)
+	alice.Request("INVITE", bob, "z9hG4bKa1", 1, "")
+	phone.Reply(phone.Expect("INVITE"), 606)
+	phone.Expect("ACK")
+	phone.Reply(phone.Expect("INVITE"), 200)
+	alice.Expect("200")
 }
 
 func TestAnAttemptThatCannotBeMade(t *testing.T) {
