@@ -23,7 +23,8 @@ type BucketConfig struct {
 }
 
 // Bucket holds values by key, the same for every member. In a pool of three or
-// more it survives the loss of one member.
+// more it survives the loss of one member. One in memory can be lost as a whole, and
+// made anew empty, which watchers see as a Reset: its writers say again what is missing.
 type Bucket struct {
 	bus    *Bus
 	cfg    BucketConfig
@@ -265,6 +266,23 @@ func (k *Bucket) enlarge(ctx context.Context) error {
 	have.Replicas = want.Replicas
 	_, err = k.bus.js.UpdateStream(ctx, have)
 	return err
+}
+
+// leaderPatience is how long a bucket may be without a leader before it is made anew. Elections take seconds.
+const leaderPatience = 20 * time.Second
+
+// remake gives up a bucket that nobody leads and has it made anew, empty. NATS lets a copy that has not joined its group
+// yet never lead it: a member that dies while the first election or the growth of a bucket is under way leaves the others
+// waiting for it for good. Only buckets in memory are given up: what is in them, their writers say again. Whoever is cut
+// off from the majority cannot do it.
+func (k *Bucket) remake(ctx context.Context) {
+	if k.cfg.File || k.bus.mode != Member {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, quorumPatience)
+	defer cancel()
+	err := k.bus.js.DeleteStream(ctx, k.streamConfig().Name)
+	k.bus.log.Warn("nobody leads a bucket of the bus; it is made anew", "bucket", k.cfg.Name, "err", err)
 }
 
 // forget makes the next operation look again whether the bucket exists; an

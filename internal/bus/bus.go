@@ -71,6 +71,8 @@ type Bus struct {
 	buckets map[string]*Bucket
 	broken  chan struct{} // closed when the connection was lost and made again
 	leases  *Bucket
+
+	patience time.Duration // leaderPatience outside tests
 }
 
 // quorumPatience is how long an operation on a bucket waits for a leader that
@@ -84,7 +86,7 @@ func Open(ctx context.Context, cfg Config) (*Bus, error) {
 		return nil, err
 	}
 	b := &Bus{cfg: cfg, mode: Alone, log: cfg.Log, session: nats.NewInbox(),
-		buckets: map[string]*Bucket{}, broken: make(chan struct{})}
+		buckets: map[string]*Bucket{}, broken: make(chan struct{}), patience: leaderPatience}
 	b.prefix = "parley." + string(MakeKey(cfg.Pool)) + "."
 	b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	var err error

@@ -490,3 +490,39 @@ func TestBucketGrows(t *testing.T) {
 		copies = stream.CachedInfo().Config.Replicas
 	}
 }
+
+// TestBucketThatLostItsLeader: the only copy of a bucket dies with its member, as it may while a pool forms. The others
+// make it anew, and their watchers learn that it is empty.
+func TestBucketThatLostItsLeader(t *testing.T) {
+	p := newPool(t)
+	p.start(0, 1, 2)
+	for _, b := range p.members {
+		b.patience = 0
+		ready(t, b)
+	}
+	cfg := BucketConfig{Name: "reg_v1"}
+	one := bucket(t, p.members[0], cfg).streamConfig()
+	one.Replicas = 1
+	stream, err := p.members[0].js.CreateStream(t.Context(), one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []*Bus
+	for i, b := range p.members {
+		if b.Node() == stream.CachedInfo().Cluster.Leader {
+			p.stop(i)
+			continue
+		}
+		left = append(left, b)
+	}
+	if len(left) != 2 {
+		t.Fatalf("%q leads, which is nobody", stream.CachedInfo().Cluster.Leader)
+	}
+	changes := make(chan Change, 1000)
+	go bucket(t, left[1], cfg).Watch(t.Context(), "", func(c Change) { changes <- c })
+	if c := next(t, changes); c.Op != Reset {
+		t.Errorf("the first change is %v", c.Op)
+	}
+	eventually(t, "write", func() error { return errOf(bucket(t, left[0], cfg).Put(t.Context(), "a", []byte("x"), 0)) })
+	sawPut(t, changes, "a")
+}

@@ -54,7 +54,9 @@ func (k *Bucket) Watch(ctx context.Context, prefix Key, fn func(Change)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(k.bus.ctx, func() { cancel(ErrClosed) })()
+	var silent time.Time // since when nobody leads the bucket
 	for {
+		begun := time.Now()
 		err := k.watchOnce(ctx, prefix, fn)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -64,6 +66,15 @@ func (k *Bucket) Watch(ctx context.Context, prefix Key, fn func(Change)) error {
 		}
 		k.bus.log.Debug("bus watch begins again", "bucket", k.cfg.Name, "err", err)
 		k.forget()
+		switch {
+		case !leaderless(err):
+			silent = time.Time{}
+		case silent.IsZero():
+			silent = begun
+		case time.Since(silent) > k.bus.patience:
+			k.remake(ctx)
+			silent = time.Time{}
+		}
 		select {
 		case <-time.After(watchPause):
 		case <-ctx.Done():
@@ -94,6 +105,9 @@ func (k *Bucket) watchOnce(ctx context.Context, prefix Key, fn func(Change)) err
 		InactiveThreshold: time.Minute,
 	})
 	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = errNoLeader
+		}
 		return err
 	}
 	name := consumer.CachedInfo().Name
@@ -140,6 +154,13 @@ func (m *made) delete(ctx context.Context, consumer string) {
 	}
 }
 
+// leaderless reports whether an error of watchOnce says that nobody leads the bucket.
+func leaderless(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, errNoLeader) ||
+		errors.As(err, &api) && (api.ErrorCode == codeStreamOffline || api.ErrorCode == codeClusterNotAvail)
+}
+
 // watcher turns deliveries into changes and notices lost ones.
 type watcher struct {
 	prefix string
@@ -149,7 +170,10 @@ type watcher struct {
 	seen   uint64 // deliveries so far
 }
 
-var errGap = errors.New("a delivery is missing")
+var (
+	errGap      = errors.New("a delivery is missing")
+	errNoLeader = errors.New("the bucket exists and nobody leads it")
+)
 
 func (w *watcher) take(m jetstream.Msg) error {
 	meta, err := m.Metadata()

@@ -185,11 +185,12 @@ type remoteKey struct {
 	node string
 }
 
-// follower applies one watch. known says which keys have been set, and whether
+// follower applies one watch. known says which keys of others have been set, and whether
 // the running snapshot has shown them.
 type follower struct {
 	sync  *Sync
 	known map[remoteKey]bool
+	own   map[uc.AOR]bool // of this node, while a snapshot runs
 }
 
 func (f *follower) change(ctx context.Context, c bus.Change) {
@@ -198,6 +199,7 @@ func (f *follower) change(ctx context.Context, c bus.Change) {
 		for k := range f.known {
 			f.known[k] = false
 		}
+		f.own = map[uc.AOR]bool{}
 		return
 	case bus.Synced:
 		for k, shown := range f.known {
@@ -206,6 +208,13 @@ func (f *follower) change(ctx context.Context, c bus.Change) {
 				f.sync.table.SetRemote(k.aor, k.node, nil)
 			}
 		}
+		// A bucket that was made anew does not have ours any more.
+		for _, aor := range f.sync.table.published() {
+			if !f.own[aor] {
+				f.sync.mark(aor)
+			}
+		}
+		f.own = nil
 		return
 	}
 	parts, err := c.Key.Parts()
@@ -214,8 +223,11 @@ func (f *follower) change(ctx context.Context, c bus.Change) {
 	}
 	k := remoteKey{uc.AOR(parts[0]), parts[1]}
 	if k.node == f.sync.node {
-		// Left behind by an earlier life of this node: withdraw it.
-		if c.Op == bus.Put && !f.sync.table.holds(k.aor) {
+		if f.own != nil {
+			f.own[k.aor] = c.Op == bus.Put
+		}
+		// Left behind by an earlier life of this node, or gone while it holds: say what is true.
+		if (c.Op == bus.Put) != f.sync.table.holds(k.aor) {
 			f.sync.mark(k.aor)
 		}
 		return

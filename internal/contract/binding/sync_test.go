@@ -92,6 +92,25 @@ func TestSync(t *testing.T) {
 			t.Errorf("heard %+v", e)
 		}
 	})
+	t.Run("what a bucket lost is said again", func(t *testing.T) {
+		if err := one.sync.bucket.Delete(t.Context(), bus.MakeKey("alice@example.test", "a"), 0); err != nil {
+			t.Fatal(err)
+		}
+		if e := two.next(t); e.Now != 0 {
+			t.Errorf("heard %+v", e)
+		}
+		if e := two.next(t); e.New != 1 {
+			t.Errorf("heard %+v", e)
+		}
+		// A bucket that is made anew begins with an empty snapshot.
+		s := &Sync{table: one.Table, node: "a", dirty: map[uc.AOR]struct{}{}, wake: make(chan struct{}, 1)}
+		f := follower{sync: s, known: map[remoteKey]bool{}}
+		f.change(t.Context(), bus.Change{Op: bus.Reset})
+		f.change(t.Context(), bus.Change{Op: bus.Synced})
+		if _, ok := s.dirty["alice@example.test"]; !ok {
+			t.Error("nothing is to be said again")
+		}
+	})
 	one.Remove("alice@example.test", mine.Gen)
 	if e := two.next(t); e.Now != 0 {
 		t.Errorf("heard %+v", e)

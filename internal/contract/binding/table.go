@@ -309,6 +309,22 @@ func (t *Table) holds(aor uc.AOR) bool {
 	return r != nil && len(r.own) > 0
 }
 
+// published returns the users with bindings on this node, all of whom others should know.
+func (t *Table) published() []uc.AOR {
+	var all []uc.AOR
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		for aor, r := range s.records {
+			if len(r.own) > 0 {
+				all = append(all, aor)
+			}
+		}
+		s.mu.Unlock()
+	}
+	return all
+}
+
 // without returns set itself when nothing in it is to go.
 func without(set []*Binding, gone func(*Binding) bool) []*Binding {
 	for i, b := range set {
