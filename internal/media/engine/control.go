@@ -64,8 +64,8 @@ func (p *path) said(c rtp.Control, now time.Time) {
 		p.in.said(now, c.SSRC(), s)
 	}
 	for i := range c.Sources() {
-		if p.line.live && c.Source(i) == p.line.source {
-			p.line.live = false // the next source begins at once
+		if p.line.source.live && c.Source(i) == p.line.source.ssrc {
+			p.line.source.live = false // the next source begins at once
 		}
 	}
 }
@@ -80,6 +80,9 @@ func (p *path) reported(c rtp.Control, now time.Time) {
 			continue
 		}
 		p.remote.at, p.remote.fraction, p.remote.lost, p.remote.jitter = now, r.Fraction, r.Lost, r.Jitter
+		if p.work != nil {
+			p.work.lossThere(int(r.Fraction) * 100 / 256)
+		}
 		for _, s := range p.sent {
 			if !s.at.IsZero() && s.middle == r.LastSR {
 				held := time.Duration(r.SinceSR) * time.Second / 65536
@@ -157,7 +160,7 @@ func (p *path) resend(c rtp.Control, now time.Time) {
 			n++
 		}
 	}
-	if n > 0 && p.from.Feedback.NACK && p.forward && p.in.ssrc == p.line.source {
+	if n > 0 && p.from.Feedback.NACK && p.forward && p.in.ssrc == p.line.source.ssrc {
 		p.ask(func(dst []byte) []byte { return rtp.AppendNACK(dst, p.us, p.in.ssrc, missing[:n]) })
 	}
 }
@@ -214,8 +217,12 @@ func (p *path) sender(now time.Time) rtp.Sender {
 		Packets:   p.line.packets,
 		Octets:    p.line.octets,
 	}
-	if p.line.live {
-		if ntp, ok := p.in.wall(s.Timestamp - p.line.tsOff); ok {
+	ts, ok := s.Timestamp-p.line.tsOff, p.line.source.live
+	if !ok && p.work != nil {
+		ts, ok = p.work.source(s.Timestamp)
+	}
+	if ok {
+		if ntp, ok := p.in.wall(ts); ok {
 			s.NTP = ntp
 		}
 	}

@@ -99,10 +99,10 @@ func (w *wire) said(t *testing.T) []rtp.Control {
 }
 
 var (
-	pcmu = sdp.Codec{Type: 0, Name: "PCMU", Clock: 8000, Channels: 1}
-	pcma = sdp.Codec{Type: 8, Name: "PCMA", Clock: 8000, Channels: 1}
-	g722 = sdp.Codec{Type: 9, Name: "G722", Clock: 8000, Channels: 1}
-	vp8  = sdp.Codec{Type: 96, Name: "VP8", Clock: 90000, Channels: 1}
+	pcmu     = sdp.Codec{Type: 0, Name: "PCMU", Clock: 8000, Channels: 1}
+	pcma     = sdp.Codec{Type: 8, Name: "PCMA", Clock: 8000, Channels: 1}
+	wideband = sdp.Codec{Type: 9, Name: "G722", Clock: 8000, Channels: 1}
+	vp8      = sdp.Codec{Type: 96, Name: "VP8", Clock: 90000, Channels: 1}
 )
 
 func events(typ uint8) sdp.Codec {

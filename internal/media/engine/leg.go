@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"parley/internal/media/dtmf"
 	"parley/internal/media/transport"
 	"parley/internal/sdp"
 )
@@ -51,6 +52,10 @@ type Leg struct {
 	// In a leg without Transport, what it says and who listens; either may be nil.
 	Source Source
 	Sink   Sink
+
+	// Keys, if set, is told of each key that the peer presses, be it an event or, when the peer has none and the audio is
+	// decoded, a tone. It must not wait, nor call the bridge.
+	Keys func(dtmf.Event)
 }
 
 // Feedback is what RTCP feedback a peer understands (a=rtcp-fb). Without any it gets none.

@@ -18,22 +18,17 @@ type line struct {
 	octets  uint32 // of payload
 	clock   int    // of ts
 
-	live     bool // source is being forwarded
-	source   uint32
-	retired  uint32 // who was forwarded before, of whom a packet may still come
-	switched time.Time
-	highest  uint16 // of the source
-	seqOff   uint16
-	tsOff    uint32
-	stray    int32      // the number that would make a far packet the second one, -1 for none
-	left     [16]uint16 // numbers of the source that were left out, the newest ones
-	leftN    int
+	source  follow // the source that is being forwarded, while live
+	highest uint16 // of it
+	seqOff  uint16
+	tsOff   uint32
+	stray   int32      // the number that would make a far packet the second one, -1 for none
+	left    [16]uint16 // numbers of the source that were left out, the newest ones
+	leftN   int
 }
 
-const (
-	maxJump    = 1000 // sequence numbers; more is another stream, if a second packet agrees (RFC 3550 A.1)
-	lateSource = time.Second
-)
+// maxJump is in sequence numbers; more is another stream, if a second packet agrees (RFC 3550 A.1).
+const maxJump = 1000
 
 // newLine returns a line that has sent nothing; ssrc 0 is a random one. Where numbers begin is random (RFC 3550 5.1).
 func newLine(ssrc uint32) line {
@@ -47,28 +42,19 @@ func newLine(ssrc uint32) line {
 // else; ok is false for a packet that must not be sent: it comes late from a source that was left, or is a stray.
 // Clock is how many units a second has.
 func (l *line) pass(now time.Time, ssrc uint32, seq uint16, ts uint32, clock int) (outSeq uint16, outTS uint32, first, ok bool) {
-	switch {
-	case l.live && ssrc == l.source:
-		step := int16(seq - l.highest)
-		if step > maxJump || step < -maxJump {
-			if l.stray != int32(seq) {
-				l.stray = int32(seq + 1)
-				return 0, 0, false, false
-			}
-			first = true
-		}
-		l.stray = -1
-	case l.live && ssrc == l.retired && now.Sub(l.switched) < lateSource:
+	if first, ok = l.source.hear(now, ssrc); !ok {
 		return 0, 0, false, false
-	default:
-		if l.live {
-			l.retired = l.source
-			l.switched = now
+	}
+	if step := int16(seq - l.highest); !first && (step > maxJump || step < -maxJump) {
+		if l.stray != int32(seq) {
+			l.stray = int32(seq + 1)
+			return 0, 0, false, false
 		}
 		first = true
 	}
+	l.stray = -1
 	if first {
-		l.live, l.source, l.stray, l.leftN = true, ssrc, -1, 0
+		l.leftN = 0
 		l.highest = seq
 		l.seqOff = l.seq + 1 - seq
 		l.tsOff = l.resumeAt(now, clock) - ts
@@ -92,7 +78,7 @@ func (l *line) pass(now time.Time, ssrc uint32, seq uint16, ts uint32, clock int
 
 // leave is told of a packet of the source that is not sent, so that nobody takes it for lost.
 func (l *line) leave(ssrc uint32, seq uint16) {
-	if !l.live || ssrc != l.source {
+	if !l.source.live || ssrc != l.source.ssrc {
 		return
 	}
 	if step := int16(seq - l.highest); step <= 0 || step > maxJump {
@@ -107,7 +93,7 @@ func (l *line) leave(ssrc uint32, seq uint16) {
 // original is the number that the source gave to what was sent as seq; ok is false when nothing is forwarded, or the
 // answer is not known any more.
 func (l *line) original(seq uint16) (uint16, bool) {
-	if !l.live || int16(seq-(l.highest+l.seqOff)) > 0 {
+	if !l.source.live || int16(seq-(l.highest+l.seqOff)) > 0 {
 		return 0, false
 	}
 	in := seq - l.seqOff
@@ -135,7 +121,7 @@ func (l *line) sent(now time.Time, seq uint16, ts uint32, clock, payload int) {
 
 // next numbers a packet that was made here. It ends the forwarding of a source: the next packet of one is its first.
 func (l *line) next() uint16 {
-	l.live = false
+	l.source.live = false
 	return l.seq + 1
 }
 

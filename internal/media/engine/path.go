@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"parley/internal/media/dtmf"
 	"parley/internal/rtp"
 	"parley/internal/sdp"
 )
@@ -11,7 +12,9 @@ import (
 // path is one direction of a bridge: what comes from one leg and goes to the other. RTP of the first leg, RTCP of both
 // and the worker meet in it; each holds mu, and never that of the other path as well.
 type path struct {
-	kind Kind
+	kind   Kind
+	epoch  time.Time // what durations are counted from
+	attach func()    // puts the bridge on a worker
 
 	mu     sync.Mutex
 	closed bool
@@ -39,6 +42,14 @@ type path struct {
 	scratch []byte // for RTCP
 
 	dropped Dropped
+
+	music    Source        // what the listener hears in place of the speaker
+	ended    chan struct{} // closed at the end of music
+	recorder Sink          // who listens to the speaker as well
+	keys     *dtmf.Receiver
+	pressed  bool  // a key of the speaker is down
+	coded    bool  // the speaker uses a codec that has to be decoded, though there is one that need not be
+	work     *work // nil when all is forwarded
 }
 
 // use says what a payload type is.
@@ -81,9 +92,8 @@ func (p *path) set(from, to Leg) {
 	wasOpen := p.open
 	p.open = from.speaks() && to.listens()
 	if !p.open {
-		p.line.live = false // what comes afterwards goes on without a gap
+		p.line.source.live = false // what comes afterwards goes on without a gap
 	}
-	p.forward = from.Transport != nil && to.Transport != nil
 	p.ids = extensionMap(from.Extensions, to.Extensions)
 	p.formats = [128]format{}
 	for _, c := range from.Receive {
@@ -99,6 +109,7 @@ func (p *path) set(from, to Leg) {
 		f.out, f.pass = mapped(c, to.Send)
 		p.formats[c.Type] = f
 	}
+	p.coded = false
 	if p.kind == Video {
 		if to.Feedback.NACK && p.repair == nil {
 			p.repair = &cache{}
@@ -126,8 +137,38 @@ func (p *path) receive(b []byte, now time.Time) {
 		p.dropped.Closed++
 		return
 	}
+	switch {
+	case f.use == event:
+		p.event(pkt, f, now)
+		return
+	case p.work != nil && p.work.hear != nil && p.work.hear.takes(pkt.Type()):
+		p.work.put(p, pkt, f, now)
+	case !p.forward:
+		p.dropped.Unknown++
+	case f.use == voice && !f.pass && !p.coded && p.canCode():
+		// The peer took the one codec of several that the other has not.
+		p.coded = true
+		if p.arrange() == nil && p.work != nil && p.work.hear != nil {
+			p.attach()
+			p.work.put(p, pkt, f, now)
+			return
+		}
+	}
 	if p.forward {
 		p.pass(pkt, f, now)
+	}
+}
+
+// event is a telephone-event packet.
+func (p *path) event(pkt rtp.Packet, f *format, now time.Time) {
+	if p.keys != nil {
+		p.key(p.keys.Receive(now.Sub(p.epoch), pkt.Timestamp(), pkt.Marker(), pkt.Payload()))
+	}
+	switch {
+	case p.forward:
+		p.pass(pkt, f, now)
+	case p.work != nil:
+		p.work.event(p, pkt, f, now)
 	}
 }
 

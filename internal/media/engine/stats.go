@@ -49,3 +49,43 @@ func (b *Bridge) Stats() Stats {
 	}
 	return s
 }
+
+// EngineStats is what an engine does at the moment.
+type EngineStats struct {
+	Bridges int
+	Refused uint64 // bridges, for want of time
+	Workers []WorkerStats
+	Ports   [2]Share // of each Kind
+}
+
+// WorkerStats is a worker.
+type WorkerStats struct {
+	Bridges   int
+	Mean, P99 time.Duration // of its ticks in the last ten seconds; each has 20 ms
+	Skipped   uint64        // ticks that were left out
+}
+
+// Share is so many of what there is.
+type Share struct{ Used, Of int }
+
+// Stats returns what the engine does.
+func (e *Engine) Stats() EngineStats {
+	s := EngineStats{Refused: e.refused.Load()}
+	e.mu.Lock()
+	s.Bridges = len(e.bridges)
+	e.mu.Unlock()
+	for _, w := range e.workers {
+		var ws WorkerStats
+		ws.Mean, ws.P99, ws.Bridges = w.load()
+		w.mu.Lock()
+		ws.Skipped = w.skipped
+		w.mu.Unlock()
+		s.Workers = append(s.Workers, ws)
+	}
+	for i, p := range e.pools {
+		if p != nil {
+			s.Ports[i].Used, s.Ports[i].Of = p.InUse()
+		}
+	}
+	return s
+}
