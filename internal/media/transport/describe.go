@@ -3,6 +3,7 @@ package transport
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"parley/internal/sdp"
@@ -63,6 +64,19 @@ func (t *Transport) Local() Local {
 	}
 	if t.config.Mux || t.remote != nil && t.remote.Mux {
 		l.RTCP = l.RTP
+	}
+	switch t.keying {
+	case sdp.SDES:
+		l.Crypto = slices.Clone(t.sdes.local)
+	case sdp.DTLS:
+		l.Fingerprint, l.Setup = fingerprint(t.certificate), t.dtls.setup
+	}
+	if t.withICE() {
+		i := t.agent.Local()
+		l.ICE, l.Candidates = &i, t.agent.Candidates()
+		for k := range t.comps {
+			l.Selected[k] = t.agent.Selected(k)
+		}
 	}
 	return l
 }

@@ -47,7 +47,7 @@ func (t *Transport) Stats() Stats {
 	t.mu.Lock()
 	s := Stats{State: t.state}
 	t.mu.Unlock()
-	s.Keys = t.comps[0].profile()
+	s.Keys, _ = t.comps[rtp].keyed()
 	s.RTPIn, s.RTCPIn, s.RTPOut, s.RTCPOut = n.in[rtp].load(), n.in[rtcp].load(), n.out[rtp].load(), n.out[rtcp].load()
 	s.UnknownSource, s.AuthFailed, s.Replayed, s.Malformed = n.unknown.Load(), n.auth.Load(), n.replay.Load(), n.malformed.Load()
 	s.Checks, s.Handshake, s.Unkeyed = n.checks.Load(), n.dtls.Load(), n.unkeyed.Load()
