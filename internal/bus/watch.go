@@ -105,9 +105,6 @@ func (k *Bucket) watchOnce(ctx context.Context, prefix Key, fn func(Change)) err
 		InactiveThreshold: time.Minute,
 	})
 	if err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = errNoLeader
-		}
 		return err
 	}
 	name := consumer.CachedInfo().Name
@@ -154,10 +151,11 @@ func (m *made) delete(ctx context.Context, consumer string) {
 	}
 }
 
-// leaderless reports whether an error of watchOnce says that nobody leads the bucket.
+// leaderless reports whether an error of watchOnce may mean that nobody leads the bucket: silence, or the word of the
+// leader of all.
 func leaderless(err error) bool {
 	var api *jetstream.APIError
-	return errors.Is(err, errNoLeader) ||
+	return errors.Is(err, context.DeadlineExceeded) ||
 		errors.As(err, &api) && (api.ErrorCode == codeStreamOffline || api.ErrorCode == codeClusterNotAvail)
 }
 
@@ -170,10 +168,7 @@ type watcher struct {
 	seen   uint64 // deliveries so far
 }
 
-var (
-	errGap      = errors.New("a delivery is missing")
-	errNoLeader = errors.New("the bucket exists and nobody leads it")
-)
+var errGap = errors.New("a delivery is missing")
 
 func (w *watcher) take(m jetstream.Msg) error {
 	meta, err := m.Metadata()

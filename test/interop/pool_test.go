@@ -60,6 +60,15 @@ func TestPool(t *testing.T) {
 		alice.await("CALL_CLOSED")
 		alice.dial("carol")
 		alice.await("CALL_CLOSED")
+		// Carol comes back on another member and is reached there.
+		carol.Stop()
+		carol := signIn(t, member(p, 1), "carol", "tls", answers)
+		known(t, p, 0, "carol on fe2")
+		alice.dial("carol")
+		alice.await("CALL_ESTABLISHED")
+		carol.await("CALL_ESTABLISHED")
+		alice.do("hangup", "")
+		alice.await("CALL_CLOSED")
 	})
 }
 
