@@ -41,7 +41,7 @@ func (n *Node) Status() adminapi.Status {
 }
 
 // Calls is part of adminapi.Control.
-func (n *Node) Calls() []adminapi.Call { return n.calls.list() }
+func (n *Node) Calls() []adminapi.Call { return n.withMedia(n.calls.list()) }
 
 // Trace is part of adminapi.Control.
 func (n *Node) Trace() *obs.Trace { return n.trace }
@@ -160,6 +160,7 @@ func (n *Node) watchDependencies() {
 	for {
 		n.checkDependencies(n.run, 3*time.Second)
 		n.calls.sweep(n.now())
+		n.sweepMedia(n.now())
 		n.updateSelf()
 		pause := time.Second
 		if n.storeState.get() != nil || n.busState.get() != nil {

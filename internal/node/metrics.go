@@ -72,6 +72,7 @@ func (n *Node) registerMetrics() {
 		"all": &n.gate.Counters().Challenged, "stale": &n.gate.Counters().Stale,
 	})
 	m.MustRegister(&stackCollector{n})
+	n.mediaMetrics()
 }
 
 func truth(b bool) float64 {

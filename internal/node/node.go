@@ -22,7 +22,9 @@ import (
 	"parley/internal/flow"
 	"parley/internal/gate"
 	"parley/internal/httpd"
+	"parley/internal/interwork"
 	"parley/internal/keyring"
+	"parley/internal/media/engine"
 	"parley/internal/obs"
 	"parley/internal/proxy"
 	"parley/internal/route"
@@ -86,6 +88,8 @@ type Node struct {
 	layer     *flow.Layer
 	stack     *stack.Stack
 	proxy     *proxy.Proxy
+	interwork *interwork.Gateway // nil when turned off
+	engine    atomic.Pointer[engine.Engine]
 	gate      *gate.Gate
 	front     *httpd.Front
 	web       *service.Web
@@ -253,7 +257,7 @@ func lockData(dir string) (func(), error) {
 // sections are the parts of the node file beside the node's own: those of the
 // services, and that of the gate.
 func sections(specs []service.Spec) []config.Section {
-	out := []config.Section{authSection}
+	out := []config.Section{authSection, mediaSection}
 	for _, s := range specs {
 		if s.Settings != nil {
 			out = append(out, config.Section{Name: s.Name, New: s.Settings, Doc: s.Doc})

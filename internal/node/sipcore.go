@@ -64,7 +64,7 @@ func (n *Node) buildSIP(ctx context.Context) error {
 	})
 	n.layer.SetTrace(n.traceFlow)
 	n.web.WebSocket = n.layer.WebSocketHandler()
-	n.proxy = proxy.New(proxy.Config{Stack: n.stack, Log: n.log, Host: n.fqdn(), People: n.dir, Alive: n.members.Alive, Key: routeKey, IsLocal: n.isSelf})
+	n.proxy = proxy.New(proxy.Config{Stack: n.stack, Log: n.log, Host: n.fqdn(), People: n.dir, Alive: n.members.Alive, Key: routeKey, IsLocal: n.isSelf, Media: n.buildMedia()})
 	n.gate, err = gate.New(gate.Config{
 		Users:    n.dir,
 		Log:      n.log,

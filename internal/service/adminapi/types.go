@@ -55,12 +55,13 @@ type Listener struct {
 
 // Call is one element of GET /api/v1/calls.
 type Call struct {
-	CallID   string     `json:"call_id"`
-	From     string     `json:"from"`
-	To       string     `json:"to"`
-	State    string     `json:"state"` // "calling", "ringing", "talking"
-	Started  time.Time  `json:"started"`
-	Answered *time.Time `json:"answered,omitempty"`
+	CallID   string      `json:"call_id"`
+	From     string      `json:"from"`
+	To       string      `json:"to"`
+	State    string      `json:"state"` // "calling", "ringing", "talking"
+	Started  time.Time   `json:"started"`
+	Answered *time.Time  `json:"answered,omitempty"`
+	Media    []CallMedia `json:"media,omitempty"` // that passes through the node
 }
 
 // Registration is one element of GET /api/v1/registrations: one endpoint.
