@@ -1,7 +1,7 @@
-# Short names for the commands of the README. `go run ./cmd/parley demo` and ./test/all need no make.
+# Short names for the commands of the README. ./demo and ./test/all need no make.
 
 demo:      ## a complete server with sample users, here and now
-	go run ./cmd/parley demo
+	./demo
 
 build:     ## the one binary, in bin/
 	CGO_ENABLED=0 go build -o bin/parley ./cmd/parley

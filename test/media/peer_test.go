@@ -14,12 +14,13 @@ import (
 	"parley/internal/sdp"
 )
 
-// peer is just enough of a SIP server to take one call from a phone and answer it with an own description. The server
-// itself does not touch media yet; this stands in for it, so that what it will use meets a real phone today.
+// peer is just enough of a SIP server to take one call from a phone and answer it with an own description, so that the
+// parts of the media engine meet a real phone without the rest of the server.
 type peer struct {
 	t     *testing.T
 	conn  *net.UDPConn
-	pair  *ports.Pair
+	pair  *ports.Pair // of newPeer
+	media netip.AddrPort
 	local sdp.Local
 	taken chan call
 	done  sync.WaitGroup
@@ -28,31 +29,43 @@ type peer struct {
 // call is what was agreed upon.
 type call struct {
 	codec  sdp.Codec
+	all    []sdp.Codec
 	event  uint8 // payload type of telephone-event, 0 for none
 	remote netip.AddrPort
 }
 
+var here = netip.MustParseAddr("127.0.0.84")
+
+// newPeer returns a peer with ports of its own.
 func newPeer(t *testing.T, local sdp.Local) *peer {
-	addr := netip.MustParseAddr("127.0.0.84")
-	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
-	if err != nil {
-		t.Fatal(err)
-	}
 	pool, err := ports.New(ports.Range{First: 49152, Last: 57500}, ports.Reuse)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair, err := pool.Listen(addr, false, time.Now())
+	pair, err := pool.Listen(here, false, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &peer{t: t, conn: conn, pair: pair, local: local, taken: make(chan call, 1)}
-	p.done.Go(p.serve)
-	t.Cleanup(func() {
-		conn.Close()
+	p := newSignalling(t, local, netip.AddrPortFrom(here, pair.Port))
+	p.pair = pair
+	t.Cleanup(func() { // before the one of newSignalling, which waits for readers
 		if err := pair.Close(time.Now()); err != nil {
 			t.Error(err)
 		}
+	})
+	return p
+}
+
+// newSignalling returns a peer that names the address of somebody else's ports.
+func newSignalling(t *testing.T, local sdp.Local, media netip.AddrPort) *peer {
+	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(here, 0)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &peer{t: t, conn: conn, media: media, local: local, taken: make(chan call, 1)}
+	p.done.Go(p.serve)
+	t.Cleanup(func() {
+		conn.Close()
 		p.done.Wait()
 	})
 	return p
@@ -107,7 +120,6 @@ func (p *peer) accept(body []byte) []byte {
 		return nil
 	}
 	var c call
-	here := p.pair.RTP.LocalAddr().(*net.UDPAddr).AddrPort().Addr()
 	answer := sdp.Answer(offer, sdp.Origin{User: "-", ID: "1", Version: 1, AddrType: "IP4", Address: here.String()}, sdp.ConnectionTo(here),
 		func(_ int, m *sdp.Media) *sdp.Media {
 			choice, ok := offer.Choose(m, p.local)
@@ -117,14 +129,14 @@ func (p *peer) accept(body []byte) []byte {
 				p.t.Errorf("the phone's offer is refused:\n%s", body)
 				return nil
 			}
-			c.codec = choice.Codecs[0]
+			c.codec, c.all = choice.Codecs[0], choice.Codecs
 			for _, x := range choice.Codecs {
 				if x.Name == "telephone-event" {
 					c.event = x.Type
 				}
 			}
 			c.remote = netip.AddrPortFrom(addr, m.MLine().Port)
-			return m.Accept(choice, p.pair.Port)
+			return m.Accept(choice, p.media.Port())
 		})
 	if err := sdp.CheckAnswer(offer, answer); err != nil {
 		p.t.Error(err)

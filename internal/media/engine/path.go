@@ -132,7 +132,7 @@ func (p *path) receive(b []byte, now time.Time) {
 		p.dropped.Unknown++
 		return
 	}
-	p.in.packet(now, pkt, f.codec.Clock)
+	p.in.packet(now, pkt, f.codec.Clock, f.use == voice)
 	if !p.open {
 		p.dropped.Closed++
 		return

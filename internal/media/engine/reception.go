@@ -31,8 +31,9 @@ type reception struct {
 	packets, octets, lostBefore uint64
 }
 
-// packet counts a packet that was received.
-func (r *reception) packet(now time.Time, p rtp.Packet, clock int) {
+// packet counts a packet that was received. Of one that is not timed, such as an event, whose timestamp stays that of its
+// beginning, no jitter is learned.
+func (r *reception) packet(now time.Time, p rtp.Packet, clock int, timed bool) {
 	r.packets++
 	r.octets += uint64(len(p.Bytes()))
 	r.last = now
@@ -54,6 +55,9 @@ func (r *reception) packet(now time.Time, p rtp.Packet, clock int) {
 	r.received++
 	if step > 0 {
 		r.max += step
+	}
+	if !timed {
+		return
 	}
 	if clock != r.clock { // the timestamp means something else now
 		r.clock, r.timed = clock, false
