@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"parley/internal/config"
+	"parley/internal/media/opus"
 	"parley/internal/node"
 	"parley/internal/service/adminapi"
 )
@@ -53,6 +54,14 @@ demo with the same DIR goes on where this one ended. Ctrl-C ends it.`,
 	f.StringVar(&d.password, "password", "", "password of all sample users (default: a random one)")
 	f.StringArrayVar(&d.listen, "listen", nil, "as for parley serve")
 	return cmd
+}
+
+// opusNote says which codec browsers are offered where the server has to convert.
+func opusNote() string {
+	if opus.Available() {
+		return "Opus: " + opus.Version()
+	}
+	return "Opus: not in this build; browsers are offered G.722 and G.711. See docs/operate/codecs.md"
 }
 
 type demo struct {
@@ -172,6 +181,7 @@ func (d *demo) print(w io.Writer, n *node.Node) error {
 	} else {
 		self = "go run ./cmd/parley"
 	}
+	fmt.Fprintf(&b, "\n  %s\n", opusNote())
 	fmt.Fprintf(&b, `
   Domain (realm)      %s
   CA certificate      %s
