@@ -359,7 +359,7 @@ func TestReports(t *testing.T) {
 	// And answers: the round trip is what is left of the time.
 	b.control(now.Add(500*ms), rtp.AppendRR(nil, 8, rtp.Report{SSRC: 0xB, Fraction: 64, Lost: 3, Jitter: 80, LastSR: rtp.Middle(s.NTP), SinceSR: 65536 / 4}))
 	st := br.Stats().Legs[1]
-	if st.RoundTrip != 250*ms || st.Reported.Loss != 0.25 || st.Reported.Lost != 3 || st.Reported.Jitter != 10*ms {
+	if st.Codec != "" || st.Speaks != "PCMU" || st.Converted || st.Quality < 2 || st.Quality > 3.5 || st.RoundTrip != 250*ms || st.Reported.Loss != 0.25 || st.Reported.Lost != 3 || st.Reported.Jitter != 10*ms {
 		t.Errorf("%+v", st)
 	}
 	if br.report(1, now); len(b.said(t)) != 2 {
@@ -464,6 +464,27 @@ func TestRefused(t *testing.T) {
 	}
 	if _, err := e.Transport(Video, transport.Config{}); err == nil || !strings.Contains(err.Error(), "video") {
 		t.Errorf("no ports: %v", err)
+	}
+}
+
+// R of 93.2 is a MOS of 4.41 (G.107 annex B); the other values are what the formula gives, so that a change of it is seen.
+func TestQuality(t *testing.T) {
+	for _, c := range []struct {
+		codec string
+		loss  float64
+		delay time.Duration
+		want  float64
+	}{
+		{"PCMU", 0, 0, 4.41},
+		{"PCMU", 0, 150 * ms, 4.33},
+		{"PCMU", 0, 400 * ms, 3.05},
+		{"PCMA", 0.05, 50 * ms, 3.91},
+		{"opus", 0.05, 50 * ms, 3.57},
+		{"PCMU", 1, 0, 1.15},
+	} {
+		if got := quality(c.codec, c.loss, c.delay); got < c.want-0.15 || got > c.want+0.15 {
+			t.Errorf("%s, %v lost, %v: %.2f, want %.2f", c.codec, c.loss, c.delay, got, c.want)
+		}
 	}
 }
 

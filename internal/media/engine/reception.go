@@ -11,6 +11,7 @@ type reception struct {
 	heard    bool
 	ssrc     uint32
 	clock    int
+	typ      uint8 // payload type of the last packet that was timed
 	base     int64 // first number, and the greatest one, extended over the 16 bits
 	max      int64
 	received int64 // of this source
@@ -59,6 +60,7 @@ func (r *reception) packet(now time.Time, p rtp.Packet, clock int, timed bool) {
 	if !timed {
 		return
 	}
+	r.typ = p.Type()
 	if clock != r.clock { // the timestamp means something else now
 		r.clock, r.timed = clock, false
 	}

@@ -4,6 +4,7 @@ import "time"
 
 // Stats is what a bridge has done, for each leg.
 type Stats struct {
+	Kind Kind
 	Legs [2]LegStats
 }
 
@@ -12,15 +13,22 @@ type Count struct{ Packets, Octets uint64 }
 
 // LegStats is one leg: what its peer sent, what was sent to it, and what it says of that.
 type LegStats struct {
+	Codec    string // of what its peer sent last
 	Received Count
 	Lost     uint64        // of what its peer sent
 	Jitter   time.Duration // between its arrivals (RFC 3550 6.4.1)
 	Dropped  Dropped
+	Delay    time.Duration // in the jitter buffer; 0 for what is forwarded
 
+	Speaks    string // the codec of what was sent to it last
+	Converted bool   // that was encoded here
 	Sent      Count
 	Reported  Reported
 	RoundTrip time.Duration // to the peer and back; 0 while not known
 	MayBeSent uint64        // bits a second, as the peer estimates (REMB); 0 when it says nothing
+
+	// Quality is how the peer hears the call, from 1 to 4.5 (E-model, an estimate); 0 while it has not reported, and for video.
+	Quality float64
 }
 
 // Reported is what a peer says of how it is reached.
@@ -33,7 +41,7 @@ type Reported struct {
 
 // Stats returns the counts so far.
 func (b *Bridge) Stats() Stats {
-	var s Stats
+	s := Stats{Kind: b.kind}
 	for i, p := range b.paths {
 		p.mu.Lock()
 		from, to := &s.Legs[i], &s.Legs[1-i]
@@ -45,9 +53,34 @@ func (b *Bridge) Stats() Stats {
 		if p.line.clock > 0 {
 			to.Reported.Jitter = time.Duration(p.remote.jitter) * time.Second / time.Duration(p.line.clock)
 		}
+		from.Codec, to.Speaks = p.codecs()
+		if w := p.work; w != nil {
+			to.Converted = w.speak != nil
+			if w.hear != nil && w.hear.current != nil {
+				from.Delay = w.hear.current.Stats().Delay
+				from.Dropped.Broken += w.hear.broken
+			}
+		}
+		if p.kind == Audio && !p.remote.at.IsZero() {
+			to.Quality = quality(to.Speaks, to.Reported.Loss, to.RoundTrip/2+from.Delay+tickTime)
+		}
 		p.mu.Unlock()
 	}
 	return s
+}
+
+// codecs are what was last received and sent.
+func (p *path) codecs() (in, out string) {
+	if p.in.heard {
+		in = p.formats[p.in.typ].codec.Name
+	}
+	switch {
+	case p.work != nil && p.work.speak != nil:
+		out = p.work.speak.codec.Name
+	case p.forward && p.line.begun:
+		out = in
+	}
+	return in, out
 }
 
 // EngineStats is what an engine does at the moment.
