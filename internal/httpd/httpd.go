@@ -4,6 +4,7 @@ package httpd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -51,6 +52,9 @@ func (f *Front) Handle(pattern string, h http.Handler) {
 
 // ServeHTTP implements http.Handler.
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if c, _ := r.Context().Value(connKey{}).(*connection); c != nil && r.TLS == nil {
+		r.TLS = c.tls
+	}
 	find := r
 	if path := strings.ToLower(r.URL.Path); path != r.URL.Path {
 		find = new(http.Request)
@@ -87,13 +91,24 @@ func WithSite(r *http.Request, s Site) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), siteKey{}, s))
 }
 
-// Serve takes connections from l, which has done whatever TLS there is, until Close.
+// stateOf is the TLS of a connection that is no *tls.Conn, of which the server would not know.
+func stateOf(c net.Conn) *tls.ConnectionState {
+	t, ok := c.(interface{ ConnectionState() tls.ConnectionState })
+	if _, known := c.(*tls.Conn); !ok || known {
+		return nil
+	}
+	state := t.ConnectionState()
+	return &state
+}
+
+// Serve takes connections from l, which has done whatever TLS there is, until Close. Connections that are no *tls.Conn may
+// have its method ConnectionState.
 func (f *Front) Serve(l net.Listener, site Site) {
 	s := &http.Server{
 		Handler: f, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTime, ReadTimeout: readTime, IdleTimeout: idleTime,
 		ErrorLog: slog.NewLogLogger(f.log.Handler(), slog.LevelDebug), // strangers must not fill the log
-		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
-			return context.WithValue(context.WithValue(ctx, siteKey{}, site), connKey{}, new(connection))
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(context.WithValue(ctx, siteKey{}, site), connKey{}, &connection{tls: stateOf(c)})
 		},
 	}
 	f.mu.Lock()

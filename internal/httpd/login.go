@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"net/http"
 	"strings"
@@ -25,6 +26,7 @@ type Login struct {
 // connection is what a handshake keeps of its connection.
 type connection struct {
 	mu        sync.Mutex
+	tls       *tls.ConnectionState // of a connection whose TLS the server cannot see
 	challenge *sigauth.WebChallenge
 	failures  int
 }

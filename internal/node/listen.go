@@ -39,38 +39,48 @@ type openListener struct {
 // listen opens a port that service svc declared. It is what Host.Open calls.
 func (n *Node) listen(ctx context.Context, svc string, p service.Port) (netip.AddrPort, error) {
 	cfg := n.file.Load().Listen
-	if p.Optional && !cfg.Enabled(p.Row) {
+	if p.Optional && !cfg.Enabled(p.Row) || !p.OpensOn(n.roles()) {
 		return netip.AddrPort{}, nil
 	}
-	for _, l := range n.listeners.all() {
-		if l.port.Row == p.Row {
-			return netip.AddrPort{}, fmt.Errorf("already open for service %s", l.service)
-		}
-	}
-	addrs, err := n.addresses(p, cfg)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	var first netip.AddrPort
-	for _, addr := range addrs {
-		l := openListener{service: svc, port: p}
+	open, err := n.listenEach(svc, p, func(addr netip.AddrPort) (l openListener, err error) {
 		if p.Transport == service.HTTP || p.Transport == service.HTTPS {
 			l.addr, err = n.bindHTTP(p, addr)
 		} else if l.flow, err = n.bind(ctx, p, addr); err == nil {
 			l.addr = l.flow.Addr()
 		}
-		if err != nil {
-			return netip.AddrPort{}, err
+		return l, err
+	})
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	return open[0], nil
+}
+
+// listenEach calls bind for every address of a port, and notes what is open. Addresses are those before any shift.
+func (n *Node) listenEach(svc string, p service.Port, bind func(netip.AddrPort) (openListener, error)) ([]netip.AddrPort, error) {
+	for _, l := range n.listeners.all() {
+		if l.port.Row == p.Row {
+			return nil, fmt.Errorf("already open for service %s", l.service)
 		}
+	}
+	addrs, err := n.addresses(p, n.file.Load().Listen)
+	if err != nil {
+		return nil, err
+	}
+	var open []netip.AddrPort
+	for _, addr := range addrs {
+		l, err := bind(addr)
+		if err != nil {
+			return nil, err
+		}
+		l.service, l.port = svc, p
 		n.listeners.mu.Lock()
 		n.listeners.open = append(n.listeners.open, l)
 		n.listeners.mu.Unlock()
-		if !first.IsValid() {
-			first = l.addr
-		}
+		open = append(open, l.addr)
 	}
 	n.updateSelf()
-	return first, nil
+	return open, nil
 }
 
 func (ls *listeners) all() []openListener {

@@ -97,6 +97,7 @@ type Node struct {
 	router    *route.Router
 	self      atomic.Pointer[self]
 	listeners listeners
+	doors     doors
 	services  atomic.Pointer[[]*running]
 	handlers  atomic.Pointer[handlers]
 	adminAddr string

@@ -18,7 +18,8 @@ type self struct {
 func (n *Node) updateSelf() {
 	s := &self{hosts: map[string]bool{n.fqdn(): true, n.pool(): true}, ports: map[uint16]bool{}}
 	for _, l := range n.listeners.all() {
-		if l.port.Transport == service.HTTP {
+		switch l.port.Transport {
+		case service.HTTP, service.TURNUDP, service.TURNTCP:
 			continue // HTTPS is among them: WebSockets bring SIP there
 		}
 		addr := l.addr

@@ -244,6 +244,9 @@ func (n *Node) host(spec *service.Spec) service.Host {
 	if spec.Needs.Has(service.NeedWeb) {
 		h.Web = n.web
 	}
+	if spec.Needs.Has(service.NeedRaw) {
+		h.Raw = n.raw(spec.Name)
+	}
 	if spec.Needs.Has(service.NeedStore) {
 		h.Store = n.store
 	}

@@ -68,6 +68,7 @@ func (n *Node) buildWeb(ctx context.Context) error {
 		return &sigauth.Certificate{Chain: [][]byte{der}, Key: key, Authorities: [][]byte{ca.Cert.RawSubject}}, nil
 	})
 	n.front = httpd.New(n.log)
+	n.release("connections of web sites and relay", n.doors.wait)
 	n.release("web sites", n.front.Close)
 	n.web = &service.Web{
 		Login: login.User, Tickets: webticket.New(key, "https://"+n.pool()), UserCA: ca, Certificates: usercert.New(),
@@ -165,34 +166,43 @@ func (n *Node) webURL() string {
 
 // bindHTTP opens a listener of a web site.
 func (n *Node) bindHTTP(p service.Port, addr netip.AddrPort) (netip.AddrPort, error) {
-	open := func(a netip.AddrPort) (net.Listener, error) {
-		l, err := net.Listen("tcp", a.String())
-		if errors.Is(err, syscall.EAFNOSUPPORT) && a.Addr() == netip.IPv6Unspecified() {
-			l, err = net.Listen("tcp", netip.AddrPortFrom(netip.IPv4Unspecified(), a.Port()).String())
-		}
-		return l, err
-	}
-	l, err := bindShifted(n, addr, open)
+	l, err := n.listenTCP(addr)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
 	at := l.Addr().(*net.TCPAddr).AddrPort()
 	secure := p.Transport == service.HTTPS
 	if secure {
-		conf := n.certs.Server(clientAuth(p.ClientCert))
-		current := conf.GetConfigForClient
-		conf.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			c, err := current(hello)
-			if err == nil {
-				c = c.Clone()
-				c.NextProtos = []string{"h2", "http/1.1"}
-			}
-			return c, err
-		}
-		l = tls.NewListener(l, conf)
+		l = n.openDoor(l, p)
 	}
 	n.front.Serve(l, httpd.Site{External: p.External, TLS: secure})
 	return at, nil
+}
+
+// webTLS is the configuration of a web site, looked up for each handshake: certificates change while it is open.
+func (n *Node) webTLS(p service.Port) *tls.Config {
+	conf := n.certs.Server(clientAuth(p.ClientCert))
+	current := conf.GetConfigForClient
+	conf.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		c, err := current(hello)
+		if err == nil {
+			c = c.Clone()
+			c.NextProtos = []string{"h2", "http/1.1"}
+		}
+		return c, err
+	}
+	return conf
+}
+
+// listenTCP opens a plain listener, shifted like all others.
+func (n *Node) listenTCP(addr netip.AddrPort) (net.Listener, error) {
+	return bindShifted(n, addr, func(a netip.AddrPort) (net.Listener, error) {
+		l, err := net.Listen("tcp", a.String())
+		if errors.Is(err, syscall.EAFNOSUPPORT) && a.Addr() == netip.IPv6Unspecified() {
+			l, err = net.Listen("tcp", netip.AddrPortFrom(netip.IPv4Unspecified(), a.Port()).String())
+		}
+		return l, err
+	})
 }
 
 // addPaths leads the paths of a service to it.

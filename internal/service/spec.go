@@ -44,6 +44,7 @@ const (
 	NeedBus                         // Host.Bus
 	NeedDirectory                   // Host.Directory
 	NeedWeb                         // Host.Web
+	NeedRaw                         // Host.Raw
 )
 
 // Has reports whether every need in n2 is in n.
@@ -83,15 +84,17 @@ type Port struct {
 	// Optional listeners open only when the node file switches them on
 	// (listen.enable in parley.toml); the others always.
 	Optional bool
+	// Roles, if not empty, are those of nodes on which the port opens at all, of a service that does more than that.
+	Roles []topology.Role
 	// Extension, if not empty, marks a listener beside the table and says why
 	// it exists. Row is then "ext-" and a name, and Number its port.
 	Extension string
-	Number    uint16
+	Number    uint16 // also in place of the table's, where the topology has another
 }
 
 // Num returns the number of the port: of the table row, or of the extension.
 func (p Port) Num() (uint16, error) {
-	if p.Extension != "" {
+	if p.Extension != "" || p.Number != 0 {
 		return p.Number, nil
 	}
 	row, ok := porttable.ByID(p.Row)

@@ -122,3 +122,11 @@ func (b *Builder) fill(size int) {
 		b.buf = append(b.buf, make([]byte, -size&3)...)
 	}
 }
+
+// AddFramed writes an attribute whose value is a packet behind its length (RFC 4571 2).
+func (b *Builder) AddFramed(a Attr, packet []byte) {
+	b.head(a, 2+len(packet))
+	b.buf = binary.BigEndian.AppendUint16(b.buf, uint16(len(packet)))
+	b.buf = append(b.buf, packet...)
+	b.fill(2 + len(packet))
+}

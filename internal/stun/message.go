@@ -206,9 +206,21 @@ func (m Message) Addr(a Attr) (netip.AddrPort, bool) { return m.addr(a, nil) }
 // XorAddr returns an attribute that is an address hidden by the transaction id (RFC 8489 14.2).
 func (m Message) XorAddr(a Attr) (netip.AddrPort, bool) { return m.addr(a, m.Raw[4:headerLen]) }
 
+// DecodeXorAddr reads the value of such an attribute, for those that occur more than once.
+func (m Message) DecodeXorAddr(v []byte) (netip.AddrPort, bool) {
+	return decodeAddr(v, m.Raw[4:headerLen])
+}
+
 func (m Message) addr(a Attr, id []byte) (netip.AddrPort, bool) {
 	v, ok := m.Get(a)
-	if !ok || len(v) < 4 {
+	if !ok {
+		return netip.AddrPort{}, false
+	}
+	return decodeAddr(v, id)
+}
+
+func decodeAddr(v, id []byte) (netip.AddrPort, bool) {
+	if len(v) < 4 {
 		return netip.AddrPort{}, false
 	}
 	var raw [18]byte

@@ -13,7 +13,14 @@ func (c *checker) edges() {
 		p := &c.t.Pools[i]
 		at := func(key string) string { return tomlfile.At("pool", i) + "." + key }
 		if p.Kind != Edge {
-			if !p.EdgeSettings.isZero() {
+			switch {
+			case p.Has(RoleMediaRelay):
+				c.relayPeers(p, at)
+				if r := p.EdgeSettings; !r.relayOnly().isZero() {
+					c.fail(at("edge-settings"), "a media relay on Front Ends has av, media-ports and relay-peers", "pool %s is of kind %s and has no other Edge service", p.FQDN, p.Kind)
+				}
+				c.mediaPorts(p, at)
+			case !p.EdgeSettings.isZero():
 				c.fail(at("edge-settings"), "", "pool %s is of kind %s and has no Edge services", p.FQDN, p.Kind)
 			}
 			continue
@@ -28,6 +35,8 @@ func (c *checker) edges() {
 		}
 		c.edgeBalancing(p, at)
 		c.edgePorts(p, at)
+		c.mediaPorts(p, at)
+		c.relayPeers(p, at)
 		for j := range p.Servers {
 			c.edgeServer(p, j, func(key string) string { return tomlfile.At(at("server"), j) + "." + key }, used)
 		}
@@ -36,7 +45,13 @@ func (c *checker) edges() {
 
 func (e EdgeSettings) isZero() bool {
 	return e.Access.FQDN == "" && e.WebConference.FQDN == "" && e.AV.FQDN == "" && !e.NAT && e.MediaPorts.IsZero() &&
-		e.InternalBalancing == BalanceNone && e.ExternalBalancing == BalanceNone && len(e.DNSServers) == 0
+		e.InternalBalancing == BalanceNone && e.ExternalBalancing == BalanceNone && len(e.DNSServers) == 0 && len(e.RelayPeers) == 0
+}
+
+// relayOnly is what is left when the settings of the media relay are taken out.
+func (e EdgeSettings) relayOnly() EdgeSettings {
+	e.AV, e.MediaPorts, e.RelayPeers = EdgeService{}, PortRange{}, nil
+	return e
 }
 
 func (c *checker) edgeBalancing(p *Pool, at func(string) string) {
@@ -66,8 +81,26 @@ func (c *checker) edgePorts(p *Pool, at func(string) string) {
 				"the services of Edge pool %s share a name and two of them a port: %d, %d, %d", p.FQDN, ports[0], ports[1], ports[2])
 		}
 	}
-	if r := e.RelayPorts(); int(r.Start)+int(r.Count) > 65536 || r.Start < 1024 {
+}
+
+func (c *checker) mediaPorts(p *Pool, at func(string) string) {
+	if r := p.EdgeSettings.RelayPorts(); int(r.Start)+int(r.Count) > 65536 || r.Start < 1024 {
 		c.fail(at("edge-settings.media-ports"), "the default is start 50000, count 10000", "media ports from %d, %d of them, are out of range", r.Start, r.Count)
+	}
+}
+
+// relayPeers checks the networks that the relay may send to.
+func (c *checker) relayPeers(p *Pool, at func(string) string) {
+	for i, n := range p.EdgeSettings.RelayPeers {
+		place := tomlfile.At(at("edge-settings.relay-peers"), i)
+		switch {
+		case n != n.Masked():
+			c.fail(place, "write "+n.Masked().String(), "relay peers %s are no network: the address has bits beyond the prefix", n)
+		case n.Addr().IsMulticast() || n.Addr().IsUnspecified() && n.Bits() == 0 || n.Addr().IsLinkLocalUnicast():
+			c.fail(place, "name the networks where clients and media servers are", "the relay never sends to %s", n)
+		case n.Addr().IsLoopback():
+			c.warn(place, "for tests on one machine only", "the relay of %s may send to every service that listens on %s", p.FQDN, n)
+		}
 	}
 }
 

@@ -102,12 +102,14 @@ func (c *checker) collocation(p *Pool, at func(string) string) {
 			ok = p.Kind.FrontEnd()
 		case RolePersistentChat:
 			ok = p.Kind == Standard
+		case RoleMediaRelay:
+			ok = p.Kind.FrontEnd()
 		}
 		switch {
 		case slices.Contains(p.Kind.Roles(), r):
 			c.fail(tomlfile.At(at("collocated"), i), "leave it out", "every %s pool has the role %s anyway", p.Kind, r)
 		case !ok:
-			c.fail(tomlfile.At(at("collocated"), i), "mediation may be collocated with Front Ends, persistent-chat with a standard pool",
+			c.fail(tomlfile.At(at("collocated"), i), "mediation and media-relay may be collocated with Front Ends, persistent-chat with a standard pool",
 				"role %s cannot be collocated with a pool of kind %s", r, p.Kind)
 		}
 	}

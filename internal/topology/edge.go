@@ -88,3 +88,21 @@ func (e EdgeServer) All() []netip.Addr {
 	}
 	return out
 }
+
+// RelayPool is the pool whose media relay serves the users of a pool: the pool itself, or its Edge pool, or that of its
+// site.
+func (s *Snapshot) RelayPool(pool FQDN) (*Pool, bool) {
+	p, ok := s.Pool(pool)
+	if !ok {
+		return nil, false
+	}
+	if p.Has(RoleMediaRelay) || p.Kind == Edge {
+		return p, true
+	}
+	name := p.Edge
+	if site := s.sites[p.Site]; name == "" && site != nil {
+		name = site.Edge
+	}
+	e, ok := s.Pool(name)
+	return e, ok && e.Kind == Edge
+}

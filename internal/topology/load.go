@@ -60,7 +60,7 @@ func Single(domain, node FQDN, addrs ...netip.Addr) *Topology {
 		},
 		Sites: []Site{{Name: "main", Kind: CentralSite}},
 		Pools: []Pool{{
-			FQDN: node, Kind: Standard, Site: "main", Collocated: []Role{RoleMediation, RolePersistentChat},
+			FQDN: node, Kind: Standard, Site: "main", Collocated: []Role{RoleMediation, RolePersistentChat, RoleMediaRelay},
 			CentralManagement: true,
 			Servers:           []Server{{FQDN: node, Addresses: addrs}},
 		}},

@@ -91,7 +91,7 @@ type Pool struct {
 	Site string   `toml:"site"`
 	Zone string   `toml:"zone,omitempty"` // when it is not the one that the site and kind imply
 
-	// Collocated are roles that the members have besides that of the kind: mediation on Front Ends,
+	// Collocated are roles that the members have besides that of the kind: mediation and media-relay on Front Ends,
 	// persistent-chat on a Standard pool.
 	Collocated []Role `toml:"collocated,omitempty"`
 	// CentralManagement marks the pool whose first member owns the configuration. One pool has it.
@@ -151,8 +151,11 @@ type EdgeSettings struct {
 	ExternalBalancing Balancing `toml:"external-balancing,omitempty"`
 	NAT               bool      `toml:"nat,omitempty"` // external addresses are private and translated
 	// MediaPorts is the range of the relay outside; default 50000, count 10000.
-	MediaPorts PortRange    `toml:"media-ports,omitempty"`
-	DNSServers []netip.Addr `toml:"dns-servers,omitempty"` // that the external side asks
+	MediaPorts PortRange `toml:"media-ports,omitempty"`
+	// RelayPeers are networks that the relay may send to although they are private, shared or loopback: those where
+	// clients and media servers inside are.
+	RelayPeers []netip.Prefix `toml:"relay-peers,omitempty"`
+	DNSServers []netip.Addr   `toml:"dns-servers,omitempty"` // that the external side asks
 }
 
 // EdgeService is one of the three services of an Edge as seen from outside.

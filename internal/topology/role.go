@@ -20,6 +20,7 @@ const (
 	RoleOfficeWebApps     Role = "office-web-apps"    // renders presentations
 	RoleVideoInterop      Role = "video-interop"      // room systems of other makers
 	RoleBranch            Role = "branch"             // survivable registrar of a branch site
+	RoleMediaRelay        Role = "media-relay"        // the media relay of an Edge on a Front End, where there is no Edge
 )
 
 // Roles of machines that a plan draws and the product does not run.
@@ -37,7 +38,7 @@ const (
 // NodeRoles lists the roles that a Parley node can have, in the order in which they are printed.
 func NodeRoles() []Role {
 	return []Role{RoleFrontEnd, RoleCentralManagement, RoleDirector, RoleMediation, RoleEdge, RolePersistentChat,
-		RoleOfficeWebApps, RoleVideoInterop, RoleBranch}
+		RoleOfficeWebApps, RoleVideoInterop, RoleBranch, RoleMediaRelay}
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler for the roles that a node can have.

@@ -6,6 +6,7 @@ import (
 	"parley/internal/service"
 	"parley/internal/service/addressbook"
 	"parley/internal/service/autodiscover"
+	"parley/internal/service/avedge"
 	"parley/internal/service/certprov"
 	"parley/internal/service/chat"
 	"parley/internal/service/message"
@@ -36,6 +37,7 @@ func Specs() []service.Spec {
 		replicator.Spec,
 		webclient.Spec,
 		web.Spec,
+		avedge.Spec, // after the web site, whose port it may share
 		registrar.Spec, // last: it opens the listeners that clients use
 	}
 }
