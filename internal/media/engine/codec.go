@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"parley/internal/media/g711"
@@ -87,31 +88,29 @@ func newEncoder(c sdp.Codec, rate int) (encoder, error) {
 	case "G722":
 		return wideEncoder{g722.NewEncoder()}, nil
 	case "OPUS":
-		fec, _ := c.Param("useinbandfec")
-		e, err := opus.NewEncoder(opus.Config{Rate: rate, Bitrate: opusBitrate(c, rate), Complexity: opusComplexity, FEC: fec == "1"})
+		e, err := opus.NewEncoder(opusConfig(c, rate))
 		return opusEncoder{e, rate}, err
 	}
 	return nil, fmt.Errorf("media engine: %s cannot be encoded", c.Name)
 }
 
-// opusComplexity is where more costs much and is hardly heard: from a telephone comes what a telephone gives.
-const opusComplexity = 3
-
-// opusBitrate is what a rate deserves, within what the peer allows (RFC 7587 6.1).
-func opusBitrate(c sdp.Codec, rate int) int {
-	bits := 16000
-	switch {
-	case rate >= 48000:
-		bits = 32000
-	case rate >= 16000:
-		bits = 24000
+// opusConfig is how Opus is spoken. What comes from a telephone gains nothing by the model of speech, which costs five times
+// as much: CELT alone needs a few more bits. Only a peer that allows few (RFC 7587 6.1) gets speech modelled, and then, if
+// it wants, with copies of what may get lost.
+func opusConfig(c sdp.Codec, rate int) opus.Config {
+	conf := opus.Config{Rate: rate, Use: opus.LowDelay, Bitrate: 40000, Complexity: 1}
+	if rate == 8000 {
+		conf.Bitrate = 32000
 	}
-	most, ok := c.Param("maxaveragebitrate")
-	var n int
-	if _, err := fmt.Sscanf(most, "%d", &n); ok && err == nil && n >= 6000 {
-		bits = min(bits, n)
+	most, _ := c.Param("maxaveragebitrate")
+	if n, err := strconv.Atoi(most); err == nil && n < conf.Bitrate {
+		conf.Bitrate = max(n, 6000)
+		if n < 24000 {
+			fec, _ := c.Param("useinbandfec")
+			conf.Use, conf.Complexity, conf.FEC = opus.Voice, -1, fec == "1"
+		}
 	}
-	return bits
+	return conf
 }
 
 // law is G.711, which remembers nothing.

@@ -606,7 +606,11 @@ func TestCodecs(t *testing.T) {
 	if slices.Contains(names, "opus") != opus.Available() {
 		t.Error(names)
 	}
-	if b := opusBitrate(sdp.Codec{Params: "maxaveragebitrate=12000"}, 48000); b != 12000 {
-		t.Error(b)
+	few := sdp.Codec{Params: "maxaveragebitrate=12000;useinbandfec=1"}
+	if c := opusConfig(few, 48000); c.Bitrate != 12000 || c.Use != opus.Voice || !c.FEC {
+		t.Errorf("%+v", c)
+	}
+	if c := opusConfig(sdp.Codec{Params: "maxaveragebitrate=30000"}, 8000); c.Bitrate != 30000 || c.Use != opus.LowDelay {
+		t.Errorf("%+v", c)
 	}
 }
