@@ -214,7 +214,7 @@ func TestTopologyVerbs(t *testing.T) {
 }
 
 func TestPorts(t *testing.T) {
-	var rows []portRow
+	var rows []service.PortRow
 	if err := json.Unmarshal([]byte(want(t, "ports", "--json", "--data", t.TempDir())), &rows); err != nil {
 		t.Fatal(err)
 	}
@@ -223,10 +223,10 @@ func TestPorts(t *testing.T) {
 		if r.Table != "extension" {
 			planned++
 		}
-		if r.State != served && r.State != clientSide && r.State != notYet {
+		if r.State != service.Served && r.State != service.ClientSide && r.State != service.NotYet {
 			t.Errorf("%s is in state %q", r.ID, r.State)
 		}
-		if (r.State == served) != (len(r.ServedBy) > 0) || len(r.Listening) > 0 {
+		if (r.State == service.Served) != (len(r.ServedBy) > 0) || len(r.Listening) > 0 {
 			t.Errorf("%s: %s by %v, listening %v", r.ID, r.State, r.ServedBy, r.Listening)
 		}
 	}
@@ -235,28 +235,6 @@ func TestPorts(t *testing.T) {
 	}
 	if out := want(t, "ports", "--data", t.TempDir()); strings.Count(out, "\n") != len(rows)+2 {
 		t.Errorf("table:\n%s", out)
-	}
-}
-
-// TestPortStates shows how a listener answers for the rows that repeat it and for balancers before it.
-func TestPortStates(t *testing.T) {
-	rows := portStates([]service.Spec{{Name: "core", Ports: []service.Port{
-		{Row: "srv-fe-frontend-5061", Transport: service.TLS},
-		{Row: "srv-med-5070-tcp", Transport: service.TLS},
-		{Row: "ext-sip-udp-5060", Transport: service.UDP, Extension: "desk phones", Number: 5060},
-	}}})
-	got := map[string]string{}
-	for _, r := range rows {
-		got[r.ID] = r.State
-	}
-	for id, state := range map[string]string{
-		"srv-fe-frontend-5061": served, "hlb-fe-5061": served, "hlb-dir-5061": notYet, "srv-fe-frontend-444": notYet,
-		"srv-med-5070-tcp": served, "srv-med-5070-mtls": served, "srv-colmed-5070": served, "hlb-med-5070": served, "hlb-femed-5070": served,
-		"cli-sip-5061": clientSide, "ext-sip-udp-5060": served,
-	} {
-		if got[id] != state {
-			t.Errorf("%s is %q, want %q", id, got[id], state)
-		}
 	}
 }
 

@@ -19,15 +19,16 @@ import (
 	"parley/internal/config"
 	"parley/internal/media/opus"
 	"parley/internal/node"
+	"parley/internal/porttable"
 	"parley/internal/service/adminapi"
 )
 
 // demoUsers are the people of the demo, with numbers reserved for fiction.
-var demoUsers = []struct{ name, display, phone string }{
-	{"alice", "Alice Example", "tel:+15550100"},
-	{"bob", "Bob Example", "tel:+15550101"},
-	{"carol", "Carol Example", "tel:+15550102"},
-	{"dave", "Dave Example", "tel:+15550103"},
+var demoUsers = []struct{ name, display, phone, role string }{
+	{"alice", "Alice Example", "tel:+15550100", "administrator"},
+	{"bob", "Bob Example", "tel:+15550101", ""},
+	{"carol", "Carol Example", "tel:+15550102", ""},
+	{"dave", "Dave Example", "tel:+15550103", ""},
 }
 
 const demoDomain = "example.test"
@@ -134,13 +135,13 @@ func (d *demo) prepare(cmd *cobra.Command, addr netip.Addr) error {
 	for _, u := range demoUsers {
 		path, phones := userPath(u.name+"@"+demoDomain), []string{u.phone}
 		display := u.display
-		change := adminapi.UserChange{Name: &display, Phones: &phones, Password: &d.password}
+		change := adminapi.UserChange{Name: &display, Phones: &phones, Role: &u.role, Password: &d.password}
 		_, err := client.Do(cmd.Context(), http.MethodPut, path, "*", change, nil)
 		var p *adminapi.Problem
 		if errors.As(err, &p) && p.ID == "user-exists" {
 			// Passwords are kept in a form that cannot be shown again, so a
 			// demo that goes on gets new ones.
-			_, err = client.Do(cmd.Context(), http.MethodPatch, path, "*", adminapi.UserChange{Password: &d.password}, nil)
+			_, err = client.Do(cmd.Context(), http.MethodPatch, path, "*", adminapi.UserChange{Role: &u.role, Password: &d.password}, nil)
 		}
 		if err != nil {
 			return err
@@ -152,6 +153,7 @@ func (d *demo) prepare(cmd *cobra.Command, addr netip.Addr) error {
 func (d *demo) print(w io.Writer, n *node.Node) error {
 	st := n.Status()
 	var b strings.Builder
+	site := ""
 	fmt.Fprintf(&b, "\nParley runs. Point a phone at one of these:\n\n")
 	tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "  SERVER\tPORT\tTRANSPORT\tROW OF THE PORT PLAN")
@@ -165,6 +167,9 @@ func (d *demo) print(w io.Writer, n *node.Node) error {
 			row = "beside the plan"
 		}
 		fmt.Fprintf(tw, "  %s\t%s\t%s\t%s\n", host, port, strings.ToUpper(l.Transport), row)
+		if l.Row == porttable.SrvFeWebcompat443 {
+			site = "https://" + strings.TrimSuffix(l.Address, ":443")
+		}
 	}
 	fmt.Fprintln(tw)
 	fmt.Fprintln(tw, "  USER\tPASSWORD\tNUMBER\tADDRESS")
@@ -173,6 +178,9 @@ func (d *demo) print(w io.Writer, n *node.Node) error {
 	}
 	if err := tw.Flush(); err != nil {
 		return err
+	}
+	if site != "" {
+		fmt.Fprintf(&b, "\n  In a browser        %s/client/ as any of them\n  Administration      %s/admin/ as %s\n", site, site, demoUsers[0].name)
 	}
 	ca := filepath.Join(d.dir, "ca", "ca.crt")
 	self := "parley"

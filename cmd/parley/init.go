@@ -18,6 +18,7 @@ import (
 	"parley/internal/config"
 	"parley/internal/node"
 	"parley/internal/porttable"
+	"parley/internal/service/adminweb"
 	"parley/internal/tomlfile"
 	"parley/internal/topology"
 )
@@ -85,6 +86,7 @@ type initResult struct {
 	until   time.Time
 	offset  int
 	ca      string
+	pages   string // address of the administration pages, empty when the node has none
 }
 
 func (o *initOptions) run() (*initResult, error) {
@@ -135,7 +137,15 @@ func (o *initOptions) run() (*initResult, error) {
 	if err := os.WriteFile(filepath.Join(o.data, config.FileName), file, 0o600); err != nil {
 		return nil, err
 	}
-	return &initResult{data: o.data, node: self, domains: snap.Domains(), cert: request, until: now.Add(cert.NodeLife),
+	pages := ""
+	if machine.Has(topology.RoleFrontEnd) {
+		pages = "https://" + string(self)
+		if port := porttable.Offset(443, o.offset); port != 443 {
+			pages += fmt.Sprintf(":%d", port)
+		}
+		pages += adminweb.Path
+	}
+	return &initResult{pages: pages, data: o.data, node: self, domains: snap.Domains(), cert: request, until: now.Add(cert.NodeLife),
 		offset: o.offset, ca: o.ca}, nil
 }
 
@@ -249,7 +259,10 @@ func (r *initResult) print(w io.Writer) error {
 		fmt.Fprintf(&b, "\nPorts below 1024 need privileges. To run without, set offset in the [listen] section of %s.\n", config.FileName)
 	}
 	user := "alice@" + string(r.domains[0])
-	fmt.Fprintf(&b, "\nNext:\n  parley user add %s --password-stdin --data %s\n  parley serve --data %s\n", user, r.data, r.data)
+	fmt.Fprintf(&b, "\nNext:\n  parley user add %s --password-stdin --role administrator --data %s\n  parley serve --data %s\n", user, r.data, r.data)
+	if r.pages != "" {
+		fmt.Fprintf(&b, "\nAdministration: %s as %s; users without --role are not let in there.\n", r.pages, user)
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"parley/internal/cert"
 	"parley/internal/plan"
 	"parley/internal/probe"
+	"parley/internal/service"
 	"parley/internal/service/all"
 	"parley/internal/topology"
 )
@@ -161,8 +162,8 @@ func runProbe(cmd *cobra.Command, p *plan.Plan, f probeFlags) error {
 // markNotYet marks the probes of servers of the product on ports that none of its services opens.
 func markNotYet(s *topology.Snapshot, probes []probe.Probe) {
 	open := map[string]bool{}
-	for _, r := range portStates(all.Specs()) {
-		open[r.ID] = r.State == served
+	for _, r := range service.PortRows(all.Specs()) {
+		open[r.ID] = r.State == service.Served
 	}
 	ours := map[string]bool{}
 	for _, m := range s.Machines() {

@@ -96,6 +96,9 @@ func printStatus(w io.Writer, st *adminapi.Status) error {
 	if st.AdminHTTP != "" {
 		fmt.Fprintf(tw, "health\thttp://%s/healthz /readyz /metrics\n", st.AdminHTTP)
 	}
+	if st.AdminURL != "" {
+		fmt.Fprintf(tw, "pages\t%s\n", st.AdminURL)
+	}
 	fmt.Fprintf(tw, "data\t%s\n", st.DataDir)
 	if err := tw.Flush(); err != nil {
 		return err

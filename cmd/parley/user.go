@@ -71,6 +71,7 @@ type userFlags struct {
 	phones        []string
 	aliases       []string
 	policy        []string
+	role          string
 	card          map[string]*string // by the name of its flag
 	passwordStdin bool
 	json          bool
@@ -85,6 +86,7 @@ func (f *userFlags) define(cmd *cobra.Command) {
 		f.card[c.flag] = cmd.Flags().String(c.flag, "", c.doc)
 	}
 	cmd.Flags().StringArrayVar(&f.policy, "policy", nil, "policy as KEY=VALUE; may be repeated")
+	cmd.Flags().StringVar(&f.role, "role", "", "what the user may do on the administration pages: administrator, helpdesk, viewer or none")
 	cmd.Flags().BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from standard input: its first line")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON")
 }
@@ -142,6 +144,13 @@ func (f *userFlags) change(cmd *cobra.Command) (adminapi.UserChange, error) {
 			}
 			c.Policy[k] = value
 		}
+	}
+	if cmd.Flags().Changed("role") {
+		role := strings.ToLower(f.role)
+		if role == "none" {
+			role = ""
+		}
+		c.Role = &role
 	}
 	if f.passwordStdin {
 		p, err := readPassword(cmd.InOrStdin())
@@ -274,6 +283,9 @@ func printUser(w io.Writer, u adminapi.User, asJSON bool) error {
 	}
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(tw, "user\t%s\nname\t%s\nphones\t%s\nstate\t%s\n", u.AOR, u.Name, strings.Join(u.Phones, " "), userState(u))
+	if u.Role != "" {
+		fmt.Fprintf(tw, "role\t%s\n", u.Role)
+	}
 	if len(u.Aliases) > 0 {
 		fmt.Fprintf(tw, "aliases\t%s\n", strings.Join(u.Aliases, " "))
 	}
@@ -312,7 +324,7 @@ func userSetCommand() *cobra.Command {
 	var f userFlags
 	cmd := &cobra.Command{
 		Use:   "set USER@DOMAIN",
-		Short: "Change a user's name, phones, business card, policy or password",
+		Short: "Change a user's name, phones, business card, policy, administrative role or password",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			change, err := f.change(cmd)
@@ -320,7 +332,7 @@ func userSetCommand() *cobra.Command {
 				return err
 			}
 			if reflect.ValueOf(change).IsZero() {
-				return errors.New("nothing to change: give --name, --phone, --title and the like, --policy or --password-stdin")
+				return errors.New("nothing to change: give --name, --phone, --title and the like, --policy, --role or --password-stdin")
 			}
 			return changeUser(cmd, args[0], change, f.json)
 		},

@@ -14,7 +14,7 @@ var rows = []row{
 	{0, []string{"uc", "sip", "sdp", "rtp", "stun", "xmldoc/...", "porttable"}},
 	{1, []string{"sip/...", "media/...", "diag", "lane", "alarm", "person", "tomlfile"}},
 	{2, []string{"flow/...", "stack", "bus", "store", "keyring", "cert", "topology", "config", "obs"}},
-	{3, []string{"media/ports", "media/transport", "media/engine", "contract/...", "directory", "proxy", "interwork", "notify", "gate", "httpd", "webticket", "service", "route", "plan/...", "probe", "hostfw"}},
+	{3, []string{"media/ports", "media/transport", "media/engine", "contract/...", "directory", "proxy", "interwork", "notify", "gate", "httpd", "website", "webticket", "service", "route", "plan/...", "probe", "hostfw"}},
 	{5, []string{"service/...", "service/adminapi"}},
 	{6, []string{"node"}},
 	{7, []string{"cmd/..."}},

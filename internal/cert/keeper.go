@@ -280,6 +280,19 @@ func (k *Keeper) CACertificates() []*x509.Certificate { return slices.Clone(k.st
 // Leaf is the node's certificate in use.
 func (k *Keeper) Leaf() *x509.Certificate { return k.state.Load().node.Leaf }
 
+// Others are the certificates of other authorities that the node serves beside its own.
+func (k *Keeper) Others() []*x509.Certificate {
+	var out []*x509.Certificate
+	for _, o := range k.state.Load().others {
+		out = append(out, o.Leaf)
+	}
+	return out
+}
+
+// RenewsItself reports whether the node's certificate comes from the CA in its data directory, so that Check replaces
+// it in time.
+func (k *Keeper) RenewsItself() bool { return k.issuedHere(k.Leaf()) }
+
 // Identify decides which trusted server presented a chain; see the function of that name.
 func (k *Keeper) Identify(chain []*x509.Certificate, topo *topology.Snapshot) (topology.Peer, error) {
 	return Identify(chain, k.Roots(), topo, k.now())

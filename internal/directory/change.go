@@ -23,6 +23,7 @@ type NewUser struct {
 	Disabled bool
 	Policy   *Policy // nil: DefaultPolicy
 	Profile  Profile
+	Role     Role
 }
 
 // Change says what Set changes; nil leaves a field as it is.
@@ -34,6 +35,7 @@ type Change struct {
 	Enabled *bool
 	Policy  *Policy
 	Profile *Profile // as a whole; take User.Profile and change fields of it
+	Role    *Role
 }
 
 // Add creates a user. Errors: *Invalid with a sentence for the administrator,
@@ -83,7 +85,7 @@ func (d *Directory) prepare(n NewUser) (*newRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &User{ID: rand.Text(), AOR: aor, Name: strings.TrimSpace(n.Name), Enabled: !n.Disabled, Policy: DefaultPolicy(), Profile: n.Profile}
+	u := &User{ID: rand.Text(), AOR: aor, Name: strings.TrimSpace(n.Name), Enabled: !n.Disabled, Policy: DefaultPolicy(), Profile: n.Profile, Role: n.Role}
 	row := &newRow{user: u}
 	if err := checkName(u.Name); err != nil {
 		return nil, err
@@ -109,6 +111,9 @@ func (d *Directory) prepare(n NewUser) (*newRow, error) {
 		return nil, err
 	}
 	if err := u.Profile.clean(); err != nil {
+		return nil, err
+	}
+	if err := u.Role.check(); err != nil {
 		return nil, err
 	}
 	if row.profile, err = encodeProfile("{}", u.Profile); err != nil {
@@ -160,9 +165,9 @@ func (d *Directory) insert(ctx context.Context, tx *store.Tx, row *newRow, revis
 	if row.sealed != nil {
 		passwordSet = revision
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO directory_user (id, aor, domain, name, enabled, policy, verifiers, password_set, version, revision, created, changed, profile)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $10, $11)`,
-		u.ID, string(u.AOR), u.AOR.Domain(), u.Name, u.Enabled, row.policy, row.sealed, passwordSet, revision, now, row.profile)
+	_, err := tx.Exec(ctx, `INSERT INTO directory_user (id, aor, domain, name, enabled, policy, verifiers, password_set, version, revision, created, changed, profile, role)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9, $10, $10, $11, $12)`,
+		u.ID, string(u.AOR), u.AOR.Domain(), u.Name, u.Enabled, row.policy, row.sealed, passwordSet, revision, now, row.profile, string(u.Role))
 	switch {
 	case errors.Is(err, store.ErrConflict):
 		return &Taken{Field: "aor", Value: string(u.AOR), By: u.AOR}
@@ -249,13 +254,19 @@ func (d *Directory) update(ctx context.Context, tx *store.Tx, id string, c Chang
 			return err
 		}
 	}
+	if c.Role != nil {
+		u.Role = *c.Role
+		if err := u.Role.check(); err != nil {
+			return err
+		}
+	}
 	policy, err := encodePolicy(u.Policy)
 	if err != nil {
 		return err
 	}
-	if err := store.Change(ctx, tx, `UPDATE directory_user SET name = $1, enabled = $2, policy = $3, version = version + 1,
+	if err := store.Change(ctx, tx, `UPDATE directory_user SET name = $1, enabled = $2, policy = $3, role = $8, version = version + 1,
 		revision = $4, changed = $5 WHERE id = $6 AND version = $7`,
-		u.Name, u.Enabled, policy, revision, store.Micros(time.Now()), id, u.Version); err != nil {
+		u.Name, u.Enabled, policy, revision, store.Micros(time.Now()), id, u.Version, string(u.Role)); err != nil {
 		return err
 	}
 	if c.Profile != nil {
@@ -326,8 +337,8 @@ func (d *Directory) replacePhones(ctx context.Context, tx *store.Tx, u *User, te
 func (d *Directory) readForUpdate(ctx context.Context, tx *store.Tx, id string, version int64) (*User, error) {
 	u := &User{ID: id}
 	var policy string
-	err := tx.QueryRow(ctx, `SELECT aor, name, enabled, policy, version FROM directory_user WHERE id = $1`, id).
-		Scan(&u.AOR, &u.Name, &u.Enabled, &policy, &u.Version)
+	err := tx.QueryRow(ctx, `SELECT aor, name, enabled, policy, version, role FROM directory_user WHERE id = $1`, id).
+		Scan(&u.AOR, &u.Name, &u.Enabled, &policy, &u.Version, &u.Role)
 	if err != nil {
 		return nil, err
 	}

@@ -111,7 +111,7 @@ func (d *Directory) readUsers(ctx context.Context, q store.Querier, where string
 		byID[e.user.ID] = e
 		return nil
 	}, `SELECT id, aor, name, enabled, policy, verifiers, password_set, version, revision, created, changed, profile, photo_hash, photo_size,
-		source, source_id, logins
+		source, source_id, logins, role
 		FROM directory_user `+where, args...)
 	if err != nil || len(all) == 0 {
 		return nil, 0, err
@@ -136,7 +136,7 @@ func (d *Directory) readUser(s store.Scanner) (*entry, error) {
 	u := &User{}
 	e := &entry{user: u}
 	err := s.Scan(&u.ID, &u.AOR, &u.Name, &u.Enabled, &policy, &verifiers, &e.passwordSet, &u.Version, &e.revision, &created, &changed,
-		&profile, &u.PhotoHash, &photoSize, &u.Origin.Source, &u.Origin.ID, &logins)
+		&profile, &u.PhotoHash, &photoSize, &u.Origin.Source, &u.Origin.ID, &logins, &u.Role)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func (d *Directory) readUser(s store.Scanner) (*entry, error) {
 	if verifiers == nil {
 		return e, nil
 	}
-	u.HasPassword = true
+	u.HasPassword, u.PasswordSet = true, e.passwordSet
 	e.sealedOld = d.keys.Old(verifiers)
 	if e.secrets, err = d.unseal(u.ID, verifiers); err != nil {
 		d.log.Error("password cannot be opened", "user", u.AOR, "err", err)

@@ -22,11 +22,13 @@ type User struct {
 	Policy  Policy   // what the user may do
 	Profile Profile  // what others are told of the user
 	Origin  Origin   // which other directory keeps the user, if one does
+	Role    Role     // what the user may do as an administrator
 	Version int64    // grows with every change; see Change
 	Created time.Time
 	Changed time.Time
 
 	HasPassword bool
+	PasswordSet int64  // which password it is: another number with every new one
 	PhotoHash   string // changes with the photo; empty without one
 	PhotoSize   int    // bytes
 }

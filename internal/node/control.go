@@ -18,6 +18,7 @@ import (
 	"parley/internal/obs"
 	"parley/internal/service"
 	"parley/internal/service/adminapi"
+	"parley/internal/service/adminweb"
 )
 
 // The node is what the admin API shows and steers.
@@ -27,7 +28,7 @@ var _ adminapi.Control = (*Node)(nil)
 func (n *Node) Status() adminapi.Status {
 	st := adminapi.Status{Node: n.fqdn(), Pool: n.pool(), Version: n.version, PID: os.Getpid(), Started: n.started.UTC(),
 		State: n.phase().String(), Services: n.serviceStatus(), Listeners: n.listenerStatus(), Offset: n.offset(),
-		Topology: n.topo.Current().Revision(), DataDir: n.opt.DataDir, AdminHTTP: n.adminAddr, Domains: n.dir.Domains()}
+		Topology: n.topo.Current().Revision(), DataDir: n.opt.DataDir, AdminHTTP: n.adminAddr, AdminURL: n.urlOf(adminweb.Path, false), Domains: n.dir.Domains()}
 	for _, r := range n.roles() {
 		st.Roles = append(st.Roles, string(r))
 	}
@@ -102,12 +103,12 @@ func (n *Node) DrainAsked() <-chan time.Duration { return n.drain }
 // serveAdmin opens the admin socket. It is there before the services, so that
 // a slow start can be watched.
 func (n *Node) serveAdmin(ctx context.Context) error {
-	srv := adminapi.New(adminapi.Config{Services: n.asked, Path: filepath.Join(n.opt.DataDir, adminapi.SocketName),
+	n.api = adminapi.New(adminapi.Config{Services: n.asked, Path: filepath.Join(n.opt.DataDir, adminapi.SocketName),
 		Log: n.log.With(obs.KeySvc, "admin"), Now: n.now, Control: n, Users: n.dir, Audit: n.audit})
-	if err := srv.Start(ctx); err != nil {
+	if err := n.api.Start(ctx); err != nil {
 		return err
 	}
-	n.release("admin socket", srv.Stop)
+	n.release("admin socket", n.api.Stop)
 	return nil
 }
 

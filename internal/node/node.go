@@ -83,6 +83,7 @@ type Node struct {
 	members   *member.Table // of the pool
 	dir       *directory.Directory
 	audit     *adminapi.Audit
+	api       *adminapi.Server
 	bindings  *binding.Table
 	gruu      *binding.Coder
 	layer     *flow.Layer

@@ -247,6 +247,9 @@ func (n *Node) host(spec *service.Spec) service.Host {
 	if spec.Needs.Has(service.NeedRaw) {
 		h.Raw = n.raw(spec.Name)
 	}
+	if spec.Needs.Has(service.NeedAdmin) {
+		h.Admin = &service.Administration{API: n.api.Web(), Audit: n.api.Record, Password: n.checkPassword}
+	}
 	if spec.Needs.Has(service.NeedStore) {
 		h.Store = n.store
 	}

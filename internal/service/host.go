@@ -39,6 +39,7 @@ type Host struct {
 	Bindings  *binding.Table            // NeedSIP; the registrar writes it, everybody reads it
 	GRUU      *binding.Coder            // NeedSIP
 	Web       *Web                      // NeedWeb
+	Admin     *Administration           // NeedAdmin
 	Raw       *Raw                      // NeedRaw
 	Events    func() string             // NeedSIP; event packages that subscriptions are taken for, as Allow-Events lists them
 

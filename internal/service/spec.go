@@ -45,6 +45,7 @@ const (
 	NeedDirectory                   // Host.Directory
 	NeedWeb                         // Host.Web
 	NeedRaw                         // Host.Raw
+	NeedAdmin                       // Host.Admin
 )
 
 // Has reports whether every need in n2 is in n.

@@ -13,8 +13,11 @@ import (
 	"strings"
 	"time"
 
+	"parley/internal/config"
 	"parley/internal/directory"
 	"parley/internal/obs"
+	"parley/internal/service"
+	"parley/internal/topology"
 )
 
 // Control is what the API shows and steers; the node implements it. All
@@ -37,6 +40,14 @@ type Control interface {
 	// ApplyTopology validates and applies the text of a topology file, if the
 	// revision in force is still the given one (0: whatever it is).
 	ApplyTopology(ctx context.Context, text []byte, revision int64, dry bool) ([]Change, error)
+	// Snapshot is the topology in force.
+	Snapshot() *topology.Snapshot
+	// Certificates are those that the node uses and knows of.
+	Certificates() []Certificate
+	// Ports is the port plan with what this node listens on.
+	Ports() []*service.PortRow
+	// Config is the node file in force, defaults included and secrets left out.
+	Config() []config.Value
 }
 
 // Config of an API server.
@@ -110,58 +121,77 @@ func (s *Server) Stop(ctx context.Context) error {
 
 type whoKey struct{}
 
-// who is the account that sent the request.
-func who(r *http.Request) string {
-	if w, ok := r.Context().Value(whoKey{}).(string); ok {
-		return w
-	}
-	return "local"
-}
-
-// Handler is the API itself.
+// Handler is the API itself, for whoever may open the socket; see Web for others.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	handle := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			if err := h(w, r); err != nil {
+	for _, x := range s.routes() {
+		mux.HandleFunc(x.pattern, func(w http.ResponseWriter, r *http.Request) {
+			err := allowed(r, x.need)
+			if err == nil {
+				err = x.serve(w, r)
+			}
+			if err != nil {
 				s.fail(w, r, err)
 			}
 		})
 	}
-	u := users{s.cfg.Users, s.audit}
-	handle("GET /api/v1/users", u.list)
-	handle("GET /api/v1/users/{aor}", u.show)
-	handle("GET /api/v1/users/{aor}/photo", u.photo)
-	handle("PUT /api/v1/users/{aor}", u.add)
-	handle("PATCH /api/v1/users/{aor}", u.change)
-	handle("DELETE /api/v1/users/{aor}", u.remove)
-	g := groups{s.cfg.Users, s.audit}
-	handle("GET /api/v1/groups", g.list)
-	handle("GET /api/v1/groups/{address}", g.show)
-	handle("GET /api/v1/groups/{address}/people", g.people)
-	handle("PUT /api/v1/groups/{address}", g.add)
-	handle("PATCH /api/v1/groups/{address}", g.change)
-	handle("DELETE /api/v1/groups/{address}", g.remove)
-	handle("GET /api/v1/audit", s.auditLog)
-	handle("/", func(w http.ResponseWriter, r *http.Request) error {
-		return &Problem{http.StatusNotFound, "no-resource", "no such resource: " + r.Method + " " + r.URL.Path}
-	})
-	if c := s.cfg.Control; c != nil {
-		handle("GET /api/v1/status", func(w http.ResponseWriter, r *http.Request) error { return reply(w, c.Status()) })
-		handle("GET /api/v1/calls", func(w http.ResponseWriter, r *http.Request) error { return reply(w, list(c.Calls())) })
-		handle("GET /api/v1/registrations", func(w http.ResponseWriter, r *http.Request) error {
-			return reply(w, list(c.Registrations()))
-		})
-		handle("GET /api/v1/flows", func(w http.ResponseWriter, r *http.Request) error { return reply(w, list(c.Flows())) })
-		handle("GET /api/v1/trace", s.trace)
-		handle("POST /api/v1/reload", s.reload)
-		handle("POST /api/v1/drain", s.drain)
-		handle("GET /api/v1/services/{name}", s.ofService)
-		handle("POST /api/v1/services/{name}", s.ofService)
-		handle("GET /api/v1/topology", s.topology)
-		handle("PUT /api/v1/topology", s.applyTopology)
-	}
 	return http.MaxBytesHandler(mux, maxBody)
+}
+
+// route is a resource, and the role that somebody who comes by the web needs for it.
+type route struct {
+	pattern string
+	need    directory.Role
+	serve   func(http.ResponseWriter, *http.Request) error
+}
+
+func (s *Server) routes() []route {
+	const look, help, all = directory.Viewer, directory.Helpdesk, directory.Administrator
+	u, g := users{s.cfg.Users, s.audit}, groups{s.cfg.Users, s.audit}
+	out := []route{
+		{"GET /api/v1/users", look, u.list},
+		{"GET /api/v1/users/{aor}", look, u.show},
+		{"GET /api/v1/users/{aor}/photo", look, u.photo},
+		{"PUT /api/v1/users/{aor}", all, u.add},
+		{"PATCH /api/v1/users/{aor}", help, u.change},
+		{"DELETE /api/v1/users/{aor}", all, u.remove},
+		{"GET /api/v1/groups", look, g.list},
+		{"GET /api/v1/groups/{address}", look, g.show},
+		{"GET /api/v1/groups/{address}/people", look, g.people},
+		{"PUT /api/v1/groups/{address}", all, g.add},
+		{"PATCH /api/v1/groups/{address}", all, g.change},
+		{"DELETE /api/v1/groups/{address}", all, g.remove},
+		{"GET /api/v1/audit", look, s.auditLog},
+		{"/", look, func(_ http.ResponseWriter, r *http.Request) error {
+			return &Problem{http.StatusNotFound, "no-resource", "no such resource: " + r.Method + " " + r.URL.Path}
+		}},
+	}
+	c := s.cfg.Control
+	if c == nil {
+		return out
+	}
+	return append(out,
+		route{"GET /api/v1/status", look, show(c.Status)},
+		route{"GET /api/v1/calls", look, show(func() []Call { return list(c.Calls()) })},
+		route{"GET /api/v1/registrations", look, show(func() []Registration { return list(c.Registrations()) })},
+		route{"GET /api/v1/flows", look, show(func() []Flow { return list(c.Flows()) })},
+		route{"GET /api/v1/certificates", look, show(func() []Certificate { return list(c.Certificates()) })},
+		route{"GET /api/v1/ports", look, show(c.Ports)},
+		route{"GET /api/v1/config", look, show(c.Config)},
+		route{"GET /api/v1/deployment", look, s.deployment},
+		route{"GET /api/v1/trace", help, s.trace},
+		route{"POST /api/v1/reload", all, s.reload},
+		route{"POST /api/v1/drain", all, s.drain},
+		route{"GET /api/v1/services/{name}", look, s.ofService},
+		route{"POST /api/v1/services/{name}", all, s.ofService},
+		route{"GET /api/v1/topology", look, s.topology},
+		route{"PUT /api/v1/topology", all, s.applyTopology},
+	)
+}
+
+// show serves what a function returns.
+func show[T any](get func() T) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, _ *http.Request) error { return reply(w, get()) }
 }
 
 // maxBody bounds what a request may send; a topology of hundreds of nodes is
@@ -223,27 +253,6 @@ func (s *Server) applyTopology(w http.ResponseWriter, r *http.Request) error {
 		s.audit(r, "topology.apply", "", changes)
 	}
 	return reply(w, ReloadResult{list(changes), !dry})
-}
-
-func (s *Server) auditLog(w http.ResponseWriter, r *http.Request) error {
-	max := 100
-	if n, err := strconv.Atoi(r.URL.Query().Get("max")); err == nil && n > 0 && n <= 10000 {
-		max = n
-	}
-	recs, err := s.cfg.Audit.List(r.Context(), r.URL.Query().Get("object"), max)
-	if err != nil {
-		return err
-	}
-	return reply(w, list(recs))
-}
-
-// audit writes down a change. The change has happened: an error is logged and
-// does not undo it.
-func (s *Server) audit(r *http.Request, action, object string, detail any) {
-	err := s.cfg.Audit.Add(context.WithoutCancel(r.Context()), s.cfg.Now(), who(r), action, object, detail)
-	if err != nil {
-		s.cfg.Log.Error("audit record lost", "action", action, "object", object, "who", who(r), obs.Err(err))
-	}
 }
 
 // refused turns an error about what the caller sent into a Problem.

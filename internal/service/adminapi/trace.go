@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"parley/internal/directory"
 	"parley/internal/obs"
 )
 
@@ -25,6 +26,9 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) error {
 	}
 	v := obs.View{Bodies: q.Get("bodies") != "", Credentials: q.Get("credentials") != ""}
 	if v.Bodies || v.Credentials {
+		if err := allowed(r, directory.Administrator); err != nil {
+			return err
+		}
 		s.audit(r, "trace.unmask", f.User+f.Call, v)
 	}
 	t := s.cfg.Control.Trace()

@@ -27,6 +27,7 @@ type Status struct {
 	Topology  int64         `json:"topology"` // revision in force
 	DataDir   string        `json:"data_dir"`
 	AdminHTTP string        `json:"admin_http,omitempty"` // address of health and metrics
+	AdminURL  string        `json:"admin_url,omitempty"`  // of the administration pages
 }
 
 // Counts are the numbers an operator looks at first.
@@ -95,6 +96,7 @@ type User struct {
 	Phones      []string          `json:"phones"`
 	Enabled     bool              `json:"enabled"`
 	HasPassword bool              `json:"has_password"`
+	Role        directory.Role    `json:"role,omitempty"`   // as an administrator
 	Source      string            `json:"source,omitempty"` // other directory that keeps the user: change it there
 	Policy      directory.Policy  `json:"policy"`
 	Profile     directory.Profile `json:"profile"`
@@ -112,6 +114,7 @@ type UserChange struct {
 	Phones   *[]string                  `json:"phones,omitempty"`
 	Enabled  *bool                      `json:"enabled,omitempty"`
 	Password *string                    `json:"password,omitempty"`
+	Role     *string                    `json:"role,omitempty"` // as an administrator; empty for none
 	Policy   map[string]json.RawMessage `json:"policy,omitempty"`
 	Profile  map[string]string          `json:"profile,omitempty"` // by the names of directory.Profile; empty values remove
 	Photo    *[]byte                    `json:"photo,omitempty"`   // JPEG or PNG in base64; empty removes
@@ -166,9 +169,11 @@ type ReloadResult struct {
 
 // AuditRecord is one element of GET /api/v1/audit, newest first.
 type AuditRecord struct {
+	ID     int64           `json:"id"`
 	At     time.Time       `json:"at"`
-	Who    string          `json:"who"`
-	Action string          `json:"action"` // "user.add", "topology.apply", ...
+	Who    string          `json:"who"`            // account of the operating system, or user
+	From   string          `json:"from,omitempty"` // address, when by the web
+	Action string          `json:"action"`         // "user.add", "topology.apply", ...
 	Object string          `json:"object"`
 	Detail json.RawMessage `json:"detail,omitempty"`
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,10 +23,23 @@ type users struct {
 	audit func(r *http.Request, action, object string, detail any)
 }
 
+// list answers with all users, or those of whom q speaks, and with role=1 those who have a role; skip and max choose a
+// page of them. The header Parley-Total says how many there are.
 func (u users) list(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
 	all := u.dir.List()
+	if text := strings.ToLower(strings.TrimSpace(q.Get("q"))); text != "" {
+		all = slices.DeleteFunc(all, func(one *directory.User) bool { return !speaksOf(one, text) })
+	}
+	if q.Get("role") != "" {
+		all = slices.DeleteFunc(all, func(one *directory.User) bool { return one.Role == directory.NoRole })
+	}
+	w.Header().Set("Parley-Total", strconv.Itoa(len(all)))
+	if n, err := strconv.Atoi(q.Get("skip")); err == nil && n > 0 {
+		all = all[min(n, len(all)):]
+	}
 	max := len(all)
-	if n, err := strconv.Atoi(r.URL.Query().Get("max")); err == nil && n >= 0 && n < max {
+	if n, err := strconv.Atoi(q.Get("max")); err == nil && n >= 0 && n < max {
 		max = n
 	}
 	out := make([]User, 0, max)
@@ -33,6 +47,28 @@ func (u users) list(w http.ResponseWriter, r *http.Request) error {
 		out = append(out, shape(one))
 	}
 	return reply(w, out)
+}
+
+// speaksOf reports whether an address, the name or a number of a user contains a text in lower case.
+func speaksOf(u *directory.User, text string) bool {
+	if strings.Contains(strings.ToLower(u.Name), text) || strings.Contains(string(u.AOR), text) || strings.Contains(string(u.Role), text) {
+		return true
+	}
+	for _, a := range u.Aliases {
+		if strings.Contains(string(a), text) {
+			return true
+		}
+	}
+	digits := ""
+	if strings.Trim(text, "0123456789+-(). ") == "" { // a number as people write one
+		digits = strings.NewReplacer("-", "", "(", "", ")", "", ".", "", " ", "").Replace(text)
+	}
+	for _, p := range u.Phones {
+		if strings.Contains(p, text) || digits != "" && strings.Contains(p, digits) {
+			return true
+		}
+	}
+	return false
 }
 
 func (u users) show(w http.ResponseWriter, r *http.Request) error {
@@ -64,6 +100,9 @@ func (u users) add(w http.ResponseWriter, r *http.Request) error {
 	}
 	if c.Enabled != nil {
 		n.Disabled = !*c.Enabled
+	}
+	if c.Role != nil {
+		n.Role = directory.Role(*c.Role)
 	}
 	if c.Password != nil {
 		n.Password = *c.Password
@@ -114,6 +153,9 @@ func (u users) change(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := mayChange(r, one, &c); err != nil {
+		return err
+	}
 	aor := one.AOR
 	set := directory.Change{Version: version, Name: c.Name, Aliases: c.Aliases, Phones: c.Phones, Enabled: c.Enabled}
 	if c.Policy != nil {
@@ -123,6 +165,10 @@ func (u users) change(w http.ResponseWriter, r *http.Request) error {
 		}
 		set.Policy = &p
 	}
+	if c.Role != nil {
+		role := directory.Role(*c.Role)
+		set.Role = &role
+	}
 	if c.Profile != nil {
 		p, err := mergeProfile(one.Profile, c.Profile)
 		if err != nil {
@@ -130,7 +176,7 @@ func (u users) change(w http.ResponseWriter, r *http.Request) error {
 		}
 		set.Profile = &p
 	}
-	if c.Name != nil || c.Aliases != nil || c.Phones != nil || c.Enabled != nil || c.Policy != nil || c.Profile != nil {
+	if c.Name != nil || c.Aliases != nil || c.Phones != nil || c.Enabled != nil || c.Policy != nil || c.Profile != nil || c.Role != nil {
 		if one, err = u.dir.Set(r.Context(), aor, set); err != nil {
 			return userError(string(aor), err)
 		}
@@ -159,6 +205,9 @@ func (u users) remove(w http.ResponseWriter, r *http.Request) error {
 	}
 	version, err := wanted(r)
 	if err != nil {
+		return err
+	}
+	if err := mayRemove(r, one); err != nil {
 		return err
 	}
 	if err := u.dir.Remove(r.Context(), one.AOR, version); err != nil {
@@ -281,6 +330,6 @@ func shape(u *directory.User) User {
 		aliases = append(aliases, string(a))
 	}
 	return User{AOR: string(u.AOR), Name: u.Name, Aliases: aliases, Phones: list(u.Phones), Enabled: u.Enabled,
-		HasPassword: u.HasPassword, Source: u.Origin.Source, Policy: u.Policy, Profile: u.Profile, PhotoSize: u.PhotoSize, Created: u.Created.UTC().Truncate(time.Microsecond),
+		HasPassword: u.HasPassword, Role: u.Role, Source: u.Origin.Source, Policy: u.Policy, Profile: u.Profile, PhotoSize: u.PhotoSize, Created: u.Created.UTC().Truncate(time.Microsecond),
 		Changed: u.Changed.UTC().Truncate(time.Microsecond), Version: u.Version}
 }

@@ -5,6 +5,7 @@ package all
 import (
 	"parley/internal/service"
 	"parley/internal/service/addressbook"
+	"parley/internal/service/adminweb"
 	"parley/internal/service/autodiscover"
 	"parley/internal/service/avedge"
 	"parley/internal/service/certprov"
@@ -36,6 +37,7 @@ func Specs() []service.Spec {
 		addressbook.Spec,
 		replicator.Spec,
 		webclient.Spec,
+		adminweb.Spec,
 		web.Spec,
 		avedge.Spec, // after the web site, whose port it may share
 		registrar.Spec, // last: it opens the listeners that clients use

@@ -96,8 +96,8 @@ func wrap(s string, n int) []string {
 	return out
 }
 
-// drawing draws a site.
-func drawing(p *plan.Plan, s *topology.Site) string {
+// Drawing draws a site: an SVG element whose parts have the classes b, m, a, w, t, l, p and z.
+func Drawing(p *plan.Plan, s *topology.Site) string {
 	edge, all, branches := boxes(p, s)
 	var inside, further []box
 	for i, b := range all {

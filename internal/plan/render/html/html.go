@@ -93,7 +93,7 @@ func Report(p *plan.Plan) ([]plan.File, error) {
 			text = s.Description + ": " + text
 		}
 		// The drawing escapes every name itself.
-		data.Sites = append(data.Sites, siteView{i, s.Name, text + ".", template.HTML(drawing(p, s))})
+		data.Sites = append(data.Sites, siteView{i, s.Name, text + ".", template.HTML(Drawing(p, s))})
 	}
 	documents := p.EdgeReports()
 	for _, d := range documents {
