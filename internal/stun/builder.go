@@ -113,6 +113,9 @@ func (b *Builder) Finish(key []byte, withFingerprint bool) []byte {
 }
 
 func (b *Builder) head(a Attr, size int) {
+	if b.dialect == MSICE || b.dialect == MSICEOld {
+		size = (size + 3) &^ 3
+	}
 	b.buf = binary.BigEndian.AppendUint16(b.buf, uint16(a))
 	b.buf = binary.BigEndian.AppendUint16(b.buf, uint16(size))
 }

@@ -21,7 +21,8 @@ const (
 	// MSTURN is [MS-TURN] over draft-ietf-behave-turn-08: attributes are not filled up, the transaction id is 16 octets
 	// without a cookie in the header, and what MESSAGE-INTEGRITY covers is filled with zeros up to 64 octets.
 	MSTURN
-	// MSICE is the checks of [MS-ICE2]: RFC 5389, with MESSAGE-INTEGRITY filled up as in MSTURN over the length as it is
+	// MSICE is the checks of [MS-ICE2]: RFC 5389, with the zeros that fill an attribute up counted in its length (so that
+	// one who fills nothing up reads it as well), and MESSAGE-INTEGRITY filled up as in MSTURN over the length as it is
 	// on the wire.
 	MSICE
 	// MSICEOld is MSICE with a FINGERPRINT whose table of remainders has one wrong entry, as the first implementations

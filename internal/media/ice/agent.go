@@ -104,10 +104,11 @@ type Agent struct {
 // part is a component and its path.
 type part struct {
 	selected *pair
-	done     bool      // selected was nominated since the last start
-	valid    time.Time // when the first pair was found
-	consent  time.Time // when the peer last answered; lite: when it last asked
-	ask      time.Time // when it is asked next
+	route    netip.AddrPort // of selected, or of a valid pair before there is one
+	done     bool           // selected was nominated since the last start
+	valid    time.Time      // when the first pair was found
+	consent  time.Time      // when the peer last answered; lite: when it last asked
+	ask      time.Time      // when it is asked next
 }
 
 // pair is a candidate of the peer with the base of this side (RFC 8445 6.1.2.2). Since there is one base a component,

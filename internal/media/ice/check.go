@@ -1,6 +1,7 @@
 package ice
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -40,7 +41,6 @@ func (a *Agent) expire(now time.Time) {
 	for i := range a.components {
 		if p := &a.parts[i]; p.selected != nil && !a.config.Lync && now.Sub(p.consent) >= expiry {
 			p.selected, p.done = nil, false
-			a.out.Paths = append(a.out.Paths, Path{Component: i})
 			a.fail()
 		}
 	}
@@ -50,6 +50,11 @@ func (a *Agent) expire(now time.Time) {
 func (a *Agent) fail() {
 	a.state = Failed
 	a.triggered = nil
+	for i := range a.components {
+		if a.parts[i].selected == nil {
+			a.route(i, netip.AddrPort{})
+		}
+	}
 	for _, c := range a.checks {
 		if !c.consent {
 			a.drop(c)

@@ -242,8 +242,12 @@ func (a *Agent) answered(now time.Time, component int, from netip.AddrPort, m st
 func (a *Agent) succeed(now time.Time, p *pair, c *check) {
 	p.state, p.sent = succeeded, 0
 	a.proved(p)
-	if part := &a.parts[p.component]; part.valid.IsZero() {
+	part := &a.parts[p.component]
+	if part.valid.IsZero() {
 		part.valid = now
+	}
+	if part.selected == nil && !part.route.IsValid() {
+		a.route(p.component, p.to) // RFC 8445 12.1: until there is a selected pair, a valid one may be used
 	}
 	a.unfreeze()
 	if c.nominate && a.controlling {
@@ -261,9 +265,7 @@ func (a *Agent) take(now time.Time, p *pair) {
 		return
 	}
 	if part.selected != p {
-		if part.selected == nil || part.selected.to != p.to {
-			a.out.Paths = append(a.out.Paths, Path{p.component, p.to})
-		}
+		a.route(p.component, p.to)
 		part.selected, part.ask = p, now.Add(a.gap())
 		part.consent = now
 	}
@@ -280,6 +282,14 @@ func (a *Agent) take(now time.Time, p *pair) {
 		}
 	}
 	a.state = Connected
+}
+
+// route has media of a component sent to an address, or nowhere.
+func (a *Agent) route(component int, to netip.AddrPort) {
+	if part := &a.parts[component]; part.route != to {
+		part.route = to
+		a.out.Paths = append(a.out.Paths, Path{component, to})
+	}
 }
 
 // selectDefault is what two lite agents do: the best candidate of the peer is the path (RFC 8445 8.2.2).

@@ -1,0 +1,2 @@
+// Package transport proves media transports with real clients: Chromium, baresip and libnice.
+package transport
