@@ -79,7 +79,7 @@ type Effects struct {
 type Agent struct {
 	config      Config
 	local       sdp.ICE
-	former      sdp.ICE // before a restart: the peer's checks of the old path are answered
+	former      sdp.ICE // before a restart
 	candidates  []sdp.Candidate
 	controlling bool
 	tieBreaker  uint64

@@ -288,6 +288,26 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestFormerPassword: a browser restarts from another port, with the password of before, and stays with it.
+func TestFormerPassword(t *testing.T) {
+	for _, lite := range []bool{true, false} {
+		a, b := pairOf(1, Config{}, Config{Lite: lite})
+		n := newNetwork(t, a, b)
+		n.describe(b, a, false)
+		n.describe(a, b, true)
+		n.run(time.Minute, connected(a, b))
+		before := b.Local()
+		a.Restart()
+		a.config.Bases = []netip.AddrPort{addr("192.0.2.1:41000")}
+		a.candidates = a.gather()
+		n.describe(b, a, false)
+		a.do(n, a.SetRemote(n.now, before, b.Candidates(), 1, true))
+		if n.run(20*time.Second, connected(a, b)); b.Selected(0) != addr("192.0.2.1:41000") || !connected(a, b)() {
+			t.Errorf("lite %v: %v, %v and %v", lite, b.Selected(0), a.state, b.state)
+		}
+	}
+}
+
 // TestConsent: nothing is sent to who does not answer any more (RFC 7675 5.1), and whoever comes back is heard.
 func TestConsent(t *testing.T) {
 	a, b := pairOf(2, Config{}, Config{})

@@ -59,6 +59,8 @@ func (a *Agent) asked(now time.Time, component int, from netip.AddrPort, m stun.
 	if !ok {
 		return
 	}
+	// A restart does not end the former password at once. Browsers even begin with it from new ports, before the answer
+	// has told them the new one, and then stay with it.
 	local := a.local
 	if a.former.Ufrag != "" && string(ours) == a.former.Ufrag {
 		local = a.former
@@ -76,13 +78,12 @@ func (a *Agent) asked(now time.Time, component int, from netip.AddrPort, m stun.
 		a.refuse(component, from, m, key, 420, "Unknown Attribute", unknown)
 		return
 	}
-	current := local.Ufrag == a.local.Ufrag
-	if current && !a.config.Lite && a.conflict(m) {
+	if !a.config.Lite && a.conflict(m) {
 		a.refuse(component, from, m, key, 487, "Role Conflict", nil)
 		return
 	}
 	a.reply(component, from, m, key)
-	if current && component < a.components {
+	if component < a.components {
 		a.learn(now, component, from, m)
 	}
 }

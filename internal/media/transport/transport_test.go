@@ -300,3 +300,123 @@ func TestDescribe(t *testing.T) {
 		t.Errorf("%s", d.Append(nil))
 	}
 }
+
+// TestFlood: whoever else sends, the peer is heard.
+func TestFlood(t *testing.T) {
+	peer, others := newPhone(t, "127.0.0.1"), []phone{newPhone(t, "127.0.0.2"), newPhone(t, "127.0.0.3"), newPhone(t, "127.0.0.4")}
+	x := open(t, Config{})
+	in := newInbox(x)
+	set(t, x, Remote{RTP: peer.addr()})
+	sent := uint64(0)
+	for seq := range uint16(50) {
+		peer.send(x, rtp, voice(1, seq))
+		in.want(t, rtp, voice(1, seq))
+		for range 20 {
+			for _, o := range others {
+				o.send(x, rtp, voice(2, seq), []byte{0, 1, 0, 0}, []byte{22, 254, 253}, []byte{80}, make([]byte, 3000))
+				sent += 5
+			}
+			wait(t, "the counts", func() bool {
+				s := x.Stats()
+				return s.UnknownSource+s.Checks+s.Malformed == sent
+			})
+		}
+	}
+	if s := x.Stats(); s.RTPIn.Packets != 50 || s.UnknownSource != 2*sent/5 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// FuzzDatagram: whatever arrives from wherever is handled or counted, and nothing of it reaches the handler that is not a
+// packet.
+func FuzzDatagram(f *testing.F) {
+	f.Add(voice(1, 1), uint8(0))
+	f.Add(report(1), uint8(1))
+	f.Add([]byte{22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1}, uint8(2))
+	f.Add([]byte{0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, uint8(3))
+	var ts []*Transport
+	from := netip.MustParseAddrPort("127.0.0.9:4000")
+	for _, keying := range []sdp.Keying{sdp.Plain, sdp.SDES, sdp.DTLS} {
+		for _, mode := range []ICEMode{None, Full} {
+			x := open(f, Config{Security: keying, ICE: mode, Certificate: ephemeral.Get})
+			r := Remote{RTP: from, RTCP: from, Keying: keying, Setup: "active", Fingerprints: []sdp.Fingerprint{{Hash: "sha-256", Sum: make([]byte, 32)}},
+				Crypto: []sdp.Crypto{{Tag: 1, Suite: suites[0].name, Key: make(sdp.Key, 30), Keys: 1}}}
+			if mode == Full {
+				r.ICE = &sdp.ICE{Ufrag: "peer", Pwd: "password"}
+			}
+			set(f, x, r)
+			for _, k := range x.comps {
+				k.rx.prove(from)
+			}
+			x.Handle(strict{f})
+			ts = append(ts, x)
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte, which uint8) {
+		if len(b) > maxPacket {
+			return
+		}
+		x := ts[int(which/4)%len(ts)]
+		k := x.comps[which%2]
+		before := x.Stats()
+		sender := from
+		if which&2 != 0 {
+			sender = netip.MustParseAddrPort("127.0.0.10:4000")
+		}
+		k.datagram(b, sender, time.Now())
+		after := x.Stats()
+		sum := func(s Stats) uint64 {
+			return s.RTPIn.Packets + s.RTCPIn.Packets + s.UnknownSource + s.AuthFailed + s.Replayed + s.Malformed + s.Checks + s.Handshake + s.Unkeyed
+		}
+		if sum(after) <= sum(before) {
+			t.Errorf("%x is not counted", b)
+		}
+	})
+}
+
+// strict takes packets only.
+type strict struct{ t testing.TB }
+
+func (s strict) RTP(pkt []byte, _ time.Time) {
+	if !wellFormed(pkt, rtp) {
+		s.t.Errorf("%x is no RTP", pkt)
+	}
+}
+
+func (s strict) RTCP(pkt []byte, _ time.Time) {
+	if !wellFormed(pkt, rtcp) {
+		s.t.Errorf("%x is no RTCP", pkt)
+	}
+}
+
+// FuzzRemote: whatever a description says is agreed to or refused.
+func FuzzRemote(f *testing.F) {
+	for _, c := range []Config{{}, {Security: sdp.SDES, ICE: Full, Dialect: Lync}, {Security: sdp.DTLS, ICE: Lite, Certificate: ephemeral.Get}} {
+		l := open(f, c).Local()
+		d := sdp.New(sdp.Origin{User: "-", ID: "1", Version: 1, AddrType: "IP4", Address: "192.0.2.1"}, sdp.ConnectionTo(l.Addr))
+		m := sdp.NewMedia(sdp.MLine{Kind: "audio", Port: 9, Ports: 1, Proto: "RTP/AVP", Formats: []string{"0"}})
+		l.Describe(m, true)
+		d.Media = append(d.Media, m)
+		f.Add(d.Append(nil))
+	}
+	ports := pool(f)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d, err := sdp.Parse(b)
+		if err != nil || len(d.Media) == 0 {
+			return
+		}
+		for _, keying := range []sdp.Keying{sdp.Plain, sdp.SDES, sdp.DTLS} {
+			r, err := RemoteOf(d, d.Media[0], keying)
+			if err != nil {
+				continue
+			}
+			x := open(t, Config{Ports: ports, Security: keying, ICE: Full, Certificate: ephemeral.Get})
+			if err := x.SetRemote(r); err == nil {
+				x.Local().Describe(sdp.NewMedia(sdp.MLine{Kind: "audio", Port: 9, Proto: "RTP/AVP", Formats: []string{"0"}}), false)
+			}
+			if err := x.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
