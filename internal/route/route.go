@@ -96,10 +96,12 @@ func (r *Router) Decide(id uc.Identity, m *sip.Message) Decision {
 	case self:
 		// sip:alice@192.0.2.1, which phones make of an address they dialled:
 		// not an address of record, nobody is known by it.
-		if m.ToTag() != nil {
+		if m.ToTag() != nil || m.Method() == sip.SERVICE { // a service by its name: sip:mras@192.0.2.1
 			if h, ok := r.named(m, u.User); ok {
 				return Service{h}
 			}
+		}
+		if m.ToTag() != nil {
 			if h, ok := r.handler(m); ok {
 				return Service{h} // a dialog with a service, by its Contact
 			}

@@ -33,7 +33,7 @@ type Spec struct {
 //	SERVICE application/soap+xml              to a user, with a body of this media type
 //	SERVICE domain                            to a domain of ours
 //	INVITE message                            for a session of instant messages
-//	* chat                                    any within a dialog whose Contact here was sip:chat@...
+//	* chat                                    any within a dialog whose Contact here was sip:chat@..., and SERVICE there
 
 // Needs is a set of things a service asks of its node.
 type Needs uint8

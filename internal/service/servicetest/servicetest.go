@@ -12,6 +12,7 @@ import (
 	"parley/internal/node"
 	"parley/internal/node/nodetest"
 	"parley/internal/service"
+	"parley/internal/topology"
 )
 
 // Run checks the promises of a service on a real node that runs nothing else:
@@ -43,12 +44,14 @@ func once(t *testing.T, dir string, spec service.Spec) {
 		}
 		open[l.Row] = l.Address
 	}
+	pool := topology.Single(nodetest.Domain, nodetest.FQDN).Pools[0]
+	roles := append(pool.Kind.Roles(), pool.Collocated...)
 	for _, p := range spec.Ports {
 		addr, ok := open[p.Row]
 		switch {
-		case !ok && !p.Optional:
+		case !ok && !p.Optional && p.OpensOn(roles):
 			t.Errorf("does not listen on %s", p.Row)
-		case ok && p.Transport != service.UDP:
+		case ok && p.Transport.Network() == "tcp":
 			c, err := net.Dial("tcp", addr)
 			if err != nil {
 				t.Errorf("%s: %v", p.Row, err)
