@@ -22,6 +22,7 @@ const (
 	maxRTO     = 2 * time.Second  // a third of the sends of RFC 8489 would come too late otherwise
 	sends      = 7                // how often a check is sent
 	expiry     = 30 * time.Second // until checks that led to nothing are given up, and consent ends
+	ringing    = 3 * time.Minute  // until the peer's first check: it begins when somebody has taken the call
 	consentGap = 5 * time.Second  // between two questions for consent, give or take a fifth
 	settle     = 300 * time.Millisecond
 	keepAlive  = 15 * time.Second // Lync clients are sent an indication instead of questions
@@ -95,6 +96,7 @@ type Agent struct {
 
 	state    State
 	began    time.Time // of checks
+	heard    bool      // the peer's have begun too
 	lastSend time.Time
 	parts    [2]part
 	buf      []byte // of answers
@@ -287,7 +289,7 @@ func (a *Agent) SetRemote(now time.Time, r sdp.ICE, cs []sdp.Candidate, componen
 		if a.config.Lite && r.Lite {
 			a.controlling = controlling
 		}
-		a.began, a.state = now, Checking
+		a.began, a.heard, a.state = now, len(early) > 0, Checking
 		for _, p := range early { // the peer's checks were here before its description
 			if !a.config.Lite {
 				a.trigger(p)

@@ -357,6 +357,31 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
+// TestRinging: who answers waits for the peer's checks until somebody has taken the call, and sends no more meanwhile.
+func TestRinging(t *testing.T) {
+	for _, lite := range []bool{true, false} {
+		a, b := pairOf(1, Config{}, Config{Lite: lite})
+		n := newNetwork(t, a, b)
+		n.drop = func(_, to netip.AddrPort, _ []byte) bool { return to == a.config.Bases[0] && a.state == New } // a translator
+		n.describe(b, a, false)
+		n.run(2*time.Minute, func() bool { return false })
+		if b.state != Checking {
+			t.Errorf("lite %v: %v", lite, b.state)
+		}
+		n.describe(a, b, true)
+		if n.run(5*time.Second, connected(a, b)); !connected(a, b)() {
+			t.Errorf("lite %v: %v and %v", lite, a.state, b.state)
+		}
+		_, b = pairOf(1, Config{}, Config{Lite: lite})
+		n = newNetwork(t, b)
+		n.describe(b, a, false)
+		n.run(time.Hour, func() bool { return false })
+		if b.state != Failed || n.lost[a.config.Bases[0]] > sends {
+			t.Errorf("lite %v: %v, %v", lite, b.state, n.lost)
+		}
+	}
+}
+
 // TestPassedOver: what may not be a candidate of a peer is none.
 func TestPassedOver(t *testing.T) {
 	a, _ := pairOf(1, Config{Lync: true}, Config{})

@@ -35,7 +35,7 @@ func (a *Agent) Tick(now time.Time) *Effects {
 
 // expire ends what has lasted too long.
 func (a *Agent) expire(now time.Time) {
-	if a.state == Checking && now.Sub(a.began) >= expiry {
+	if a.state == Checking && !now.Before(a.deadline()) {
 		a.fail()
 	}
 	for i := range a.components {
@@ -44,6 +44,15 @@ func (a *Agent) expire(now time.Time) {
 			a.fail()
 		}
 	}
+}
+
+// deadline is when checks are given up. The side that answers may have to wait for the peer's, which begin when the
+// answer has come; its own have ended long before.
+func (a *Agent) deadline() time.Time {
+	if a.controlling || a.heard {
+		return a.began.Add(expiry)
+	}
+	return a.began.Add(ringing)
 }
 
 // fail gives up. What the peer checks from now on may still lead to a path.
@@ -313,7 +322,7 @@ func (a *Agent) wake(now time.Time) time.Time {
 		slot = now
 	}
 	if a.state == Checking {
-		at0(a.began.Add(expiry))
+		at0(a.deadline())
 	}
 	for i := range a.components {
 		part := &a.parts[i]

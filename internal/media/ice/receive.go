@@ -98,6 +98,9 @@ func (a *Agent) learn(now time.Time, component int, from netip.AddrPort, m stun.
 			return
 		}
 	}
+	if a.known && !a.heard {
+		a.heard, a.began = true, now
+	}
 	p.asked = now
 	a.proved(p)
 	part := &a.parts[component]

@@ -17,9 +17,11 @@ import (
 	"parley/internal/sdp"
 )
 
-// handshakeTime is how long a handshake may last: that of a person who takes the call when it rings is included, since
-// a browser begins when it has our answer.
-const handshakeTime = 60 * time.Second
+// How long a handshake may last. A server waits for a peer that begins when somebody has taken the call.
+const (
+	serverTime = 3 * time.Minute
+	clientTime = 30 * time.Second
+)
 
 // dtlsSuites are the profiles of DTLS-SRTP in order of preference (RFC 5764 4.1.2, RFC 7714), and their suites.
 var dtlsSuites = []struct {
@@ -48,8 +50,9 @@ type handshakes struct {
 	failed bool
 }
 
-// setupOf is our part, when the peer says theirs; before is ours so far.
-func setupOf(theirs string, answer bool, before string) (string, error) {
+// setupOf is our part, when the peer says theirs; before is ours so far. Where the peer leaves the choice we begin (RFC
+// 8842 5.3), once ICE has shown that it is ready; without ICE nothing shows that before it begins itself.
+func setupOf(theirs string, answer, withICE bool, before string) (string, error) {
 	switch {
 	case theirs == "active" || theirs == "" && answer:
 		return "passive", nil
@@ -61,8 +64,10 @@ func setupOf(theirs string, answer bool, before string) (string, error) {
 		return "", fmt.Errorf("media transport: setup:%.20s in an answer", theirs)
 	case before != "":
 		return before, nil // RFC 8842 5.3: an association that goes on keeps its parts
+	case withICE:
+		return "active", nil
 	}
-	return "active", nil
+	return "passive", nil
 }
 
 // supported are those of the fingerprints that can be checked: SHA-1 and older are not taken any more.
@@ -155,7 +160,11 @@ func (t *Transport) shake(k *component) {
 	}
 	a.begun = true
 	var ctx context.Context
-	ctx, a.cancel = context.WithTimeout(context.Background(), handshakeTime)
+	limit := serverTime
+	if a.client {
+		limit = clientTime
+	}
+	ctx, a.cancel = context.WithTimeout(context.Background(), limit)
 	t.readers.Go(func() {
 		defer a.cancel()
 		t.handshake(ctx, a)

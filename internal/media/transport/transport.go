@@ -202,7 +202,7 @@ func (t *Transport) agree(r Remote) (keys sdes, hands handshakes, err error) {
 		if !sameFingerprints(hands.peer, t.dtls.peer) {
 			before = ""
 		}
-		hands.setup, err = setupOf(r.Setup, r.Answer, before)
+		hands.setup, err = setupOf(r.Setup, r.Answer, t.agent != nil && r.ICE != nil, before)
 		hands.failed = t.dtls.failed && hands.setup == before
 	}
 	return keys, hands, err
