@@ -104,7 +104,7 @@ func TestBaresip(t *testing.T) {
 				s := m.Stats()
 				t.Logf("%+v", s)
 				// It reports once without protection, at the beginning; and media may be earlier than the answer.
-				if s.State != transport.Connected || s.AuthFailed+s.Replayed != 0 || s.Malformed > 2 || s.UnknownSource > 50 {
+				if s.State != transport.Connected || s.AuthFailed+s.Malformed > 2 || s.Replayed != 0 || s.UnknownSource > 50 {
 					t.Errorf("%+v", s)
 				}
 			})
