@@ -204,11 +204,11 @@ func (b *Bridge) Close() {
 			l.Transport.Handle(nil)
 		}
 	}
-	if w := b.worker.Load(); w != nil {
-		w.remove(b)
-	}
 	for _, p := range b.paths {
 		p.close()
+	}
+	if w := b.worker.Load(); w != nil { // last, since a path puts its bridge on a worker while it is open
+		w.remove(b)
 	}
 	b.engine.remove(b)
 }

@@ -14,6 +14,7 @@ var ErrBusy = errors.New("media engine: no worker has time for another conversio
 const (
 	remembered = 512 // ticks: ten seconds
 	behind     = 10  // ticks that are made up for; beyond that they are left out
+	few        = 8   // bridges: with fewer a worker is late because of what else the machine does, and gets more all the same
 )
 
 // worker runs the paths of its bridges every 20 ms. It has a thread of its own and sleeps while it has no bridge.
@@ -114,7 +115,7 @@ func (e *Engine) assign(b *Bridge, refuse bool) error {
 	var least [2]int
 	for _, w := range e.workers {
 		mean, p99, n := w.load()
-		if refuse && p99 > e.mostBusy {
+		if refuse && p99 > e.mostBusy && n >= few {
 			continue
 		}
 		// Of those that have about the same to do, the one with fewer bridges: the last ones are not in the mean yet.
