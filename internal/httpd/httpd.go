@@ -13,17 +13,30 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"parley/internal/cert"
 )
 
 // Site says by which door a request came in.
 type Site struct {
 	External bool // by the reverse proxy, from outside
 	TLS      bool
+	Servers  bool // for other servers of the deployment, whose certificates the listener has seen
 }
 
-// Front serves the paths of all services. It is safe for concurrent use.
+// Front serves the paths of all services. It is safe for concurrent use. The exported fields are set before Serve.
 type Front struct {
-	log *slog.Logger
+	// Port is where the site with TLS listens, for browsers that come without; 0 when it does not.
+	Port func(external bool) uint16
+	// Transport is for how long browsers shall come with TLS only (RFC 6797), 0 for no such wish.
+	Transport func() time.Duration
+	// Simple finds what serves a simple URL, nil when a request is for none.
+	Simple func(*http.Request) http.Handler
+	// ACME proves names to an authority, nil when there is none.
+	ACME *cert.ACME
+
+	log     *slog.Logger
+	refused counters
 
 	mu      sync.RWMutex
 	mux     *http.ServeMux
@@ -37,6 +50,7 @@ const (
 	headerTime = 10 * time.Second
 	readTime   = 30 * time.Second
 	idleTime   = 2 * time.Minute
+	maxBody    = 8 << 20 // services have lower ones of their own
 )
 
 // New returns a front without paths.
@@ -55,19 +69,53 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if c, _ := r.Context().Value(connKey{}).(*connection); c != nil && r.TLS == nil {
 		r.TLS = c.tls
 	}
-	find := r
+	site := SiteOf(r)
+	f.harden(w.Header(), site)
+	switch {
+	case site.Servers:
+		http.NotFound(w, r) // no service among servers is there yet
+		return
+	case f.ACME != nil && !site.TLS && strings.HasPrefix(r.URL.Path, challengePath):
+		f.ACME.Challenge(http.NotFoundHandler()).ServeHTTP(w, r)
+		return
+	case r.ContentLength > maxBody:
+		f.refused.tooLarge.Add(1)
+		w.Header().Set("Connection", "close")
+		http.Error(w, "too large", http.StatusRequestEntityTooLarge)
+		return
+	case crossSite(r):
+		f.refused.crossSite.Add(1)
+		http.Error(w, "a page of another site may not ask for this", http.StatusForbidden)
+		return
+	case !site.TLS && navigates(r):
+		f.secure(w, r, site)
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	f.find(r).ServeHTTP(w, r)
+}
+
+// find returns what serves a request. Paths are compared without case.
+func (f *Front) find(r *http.Request) http.Handler {
 	if path := strings.ToLower(r.URL.Path); path != r.URL.Path {
-		find = new(http.Request)
-		*find = *r
+		lower := new(http.Request)
+		*lower = *r
 		u := *r.URL
 		u.Path = path
-		find.URL = &u
+		lower.URL = &u
+		r = lower
 	}
 	f.mu.RLock()
-	mux := f.mux
-	h, _ := mux.Handler(find)
+	h, pattern := f.mux.Handler(r)
 	f.mu.RUnlock()
-	h.ServeHTTP(w, r)
+	// A simple URL may have a host of its own, and its page is then at the root, like Autodiscover. Clients ask for
+	// that one otherwise.
+	if f.Simple != nil && (pattern == "" || r.URL.Path == "/" && navigates(r)) {
+		if simple := f.Simple(r); simple != nil {
+			return simple
+		}
+	}
+	return h
 }
 
 // Serves reports whether there is a handler for a path.

@@ -71,6 +71,7 @@ func (n *Node) registerMetrics() {
 	byReason("parley_challenges_total", "Requests asked for credentials, by reason.", map[string]*atomic.Uint64{
 		"all": &n.gate.Counters().Challenged, "stale": &n.gate.Counters().Stale,
 	})
+	byReason("parley_web_refused_total", "Web requests refused before any service saw them, by reason.", n.front.Refused())
 	m.MustRegister(&stackCollector{n})
 	n.mediaMetrics()
 }

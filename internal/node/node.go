@@ -201,6 +201,9 @@ func (n *Node) Start(ctx context.Context) (err error) {
 	n.background.Go(n.watchDependencies)
 	n.state.CompareAndSwap(int32(starting), int32(running_))
 	n.background.Go(func() { n.members.Run(n.run) })
+	if acme := n.front.ACME; acme != nil { // the authority looks at ports that are open now
+		n.background.Go(func() { acme.Run(n.run) })
+	}
 	return nil
 }
 
@@ -259,7 +262,7 @@ func lockData(dir string) (func(), error) {
 // sections are the parts of the node file beside the node's own: those of the
 // services, and that of the gate.
 func sections(specs []service.Spec) []config.Section {
-	out := []config.Section{authSection, mediaSection}
+	out := []config.Section{authSection, mediaSection, acmeSection}
 	for _, s := range specs {
 		if s.Settings != nil {
 			out = append(out, config.Section{Name: s.Name, New: s.Settings, Doc: s.Doc})

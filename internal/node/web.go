@@ -68,6 +68,17 @@ func (n *Node) buildWeb(ctx context.Context) error {
 		return &sigauth.Certificate{Chain: [][]byte{der}, Key: key, Authorities: [][]byte{ca.Cert.RawSubject}}, nil
 	})
 	n.front = httpd.New(n.log)
+	n.front.Simple = n.simple
+	n.front.Port = func(external bool) uint16 {
+		if external {
+			return n.portOf(porttable.SrvFeWeb4443)
+		}
+		return n.portOf(porttable.SrvFeWebcompat443)
+	}
+	n.front.Transport = func() time.Duration { return n.webSettings().Transport() }
+	if n.front.ACME, err = n.newACME(); err != nil {
+		return err
+	}
 	n.release("connections of web sites and relay", n.doors.wait)
 	n.release("web sites", n.front.Close)
 	n.web = &service.Web{
@@ -145,9 +156,16 @@ func (n *Node) runs(name string) bool {
 	return false
 }
 
+func (n *Node) webSettings() *web.Settings {
+	if s, ok := n.file.Load().Section(web.Spec.Name).(*web.Settings); ok {
+		return s
+	}
+	return &web.DefaultSettings
+}
+
 // webURL is how clients inside reach the web site, empty when it is not open.
 func (n *Node) webURL() string {
-	if s, ok := n.file.Load().Section(web.Spec.Name).(*web.Settings); ok && s.InternalURL != "" {
+	if s := n.webSettings(); s.InternalURL != "" {
 		return s.InternalURL
 	}
 	port := n.portOf(porttable.SrvFeWebcompat443)
@@ -175,21 +193,42 @@ func (n *Node) bindHTTP(p service.Port, addr netip.AddrPort) (netip.AddrPort, er
 	if secure {
 		l = n.openDoor(l, p)
 	}
-	n.front.Serve(l, httpd.Site{External: p.External, TLS: secure})
+	n.front.Serve(l, httpd.Site{External: p.External, TLS: secure, Servers: p.ClientCert == service.RequireClientCert})
 	return at, nil
 }
 
 // webTLS is the configuration of a web site, looked up for each handshake: certificates change while it is open.
 func (n *Node) webTLS(p service.Port) *tls.Config {
 	conf := n.certs.Server(clientAuth(p.ClientCert))
-	current := conf.GetConfigForClient
+	current, acme := conf.GetConfigForClient, n.front.ACME
 	conf.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		c, err := current(hello)
-		if err == nil {
-			c = c.Clone()
-			c.NextProtos = []string{"h2", "http/1.1"}
+		if err != nil {
+			return nil, err
 		}
-		return c, err
+		c = c.Clone()
+		c.NextProtos = []string{"h2", "http/1.1"}
+		if p.ClientCert == service.RequireClientCert { // of servers, and only those that the topology names
+			c.VerifyConnection = func(cs tls.ConnectionState) error {
+				_, err := n.certs.Identify(cs.PeerCertificates, n.topo.Current())
+				return err
+			}
+			return c, nil
+		}
+		if acme == nil {
+			return c, nil
+		}
+		if cert.Proves(hello) {
+			c.NextProtos = []string{cert.ACMEProtocol}
+		}
+		own := c.GetCertificate
+		c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if c := acme.Certificate(hello); c != nil {
+				return c, nil
+			}
+			return own(hello)
+		}
+		return c, nil
 	}
 	return conf
 }

@@ -36,6 +36,9 @@ var Spec = service.Spec{
 		{Row: porttable.SrvFeWebcompat80, Transport: service.HTTP},
 		{Row: porttable.SrvFeWeb4443, Transport: service.HTTPS, External: true},
 		{Row: porttable.SrvFeWebcompat8080, Transport: service.HTTP, External: true},
+		// The way of the browser's meetings between servers. There are no meetings yet, so it is closed unless wanted.
+		{Row: porttable.SrvFeWeb8060, Transport: service.HTTPS, ClientCert: service.RequireClientCert, Optional: true},
+		{Row: porttable.SrvFeWeb8061, Transport: service.HTTPS, ClientCert: service.RequireClientCert, External: true, Optional: true},
 	},
 	Paths:    []string{ticketPath, ticketPath + "/mex"},
 	Settings: func() any { s := DefaultSettings; return &s },
@@ -46,10 +49,14 @@ var Spec = service.Spec{
 type Settings struct {
 	InternalURL string `toml:"internal-url" doc:"How clients inside reach the web site of the pool, when it is not by the name in the topology and the port of this node." reload:"restart" example:"https://web.example.test"`
 	TicketHours int    `toml:"ticket-hours" doc:"How long a web ticket is good, 1 to 24." reload:"live"`
+	StrictDays  int    `toml:"strict-transport-days" doc:"For how many days a browser that was here with TLS comes with TLS only, 0 to 3650 (RFC 6797). Browsers heed it where they trust the certificate." reload:"live"`
 }
 
+// Transport is StrictDays as a time.
+func (s *Settings) Transport() time.Duration { return time.Duration(s.StrictDays) * 24 * time.Hour }
+
 // DefaultSettings is what a node file that says nothing gets.
-var DefaultSettings = Settings{TicketHours: 8}
+var DefaultSettings = Settings{TicketHours: 8, StrictDays: 365}
 
 // Service is the running service.
 type Service struct {
@@ -71,6 +78,9 @@ func (s *Service) Reload(_ context.Context, settings any) error {
 	}
 	if n.TicketHours < 1 || n.TicketHours > 24 {
 		return fmt.Errorf("web: ticket-hours = %d: want 1 to 24", n.TicketHours)
+	}
+	if n.StrictDays < 0 || n.StrictDays > 3650 {
+		return fmt.Errorf("web: strict-transport-days = %d: want 0 to 3650", n.StrictDays)
 	}
 	if u, err := url.Parse(n.InternalURL); n.InternalURL != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
 		return fmt.Errorf("web: internal-url %q is not a URL such as https://web.example.test", n.InternalURL)

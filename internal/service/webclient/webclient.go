@@ -68,7 +68,8 @@ func (s *Service) Stop(context.Context) error { return nil }
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	path := strings.ToLower(r.URL.Path)
 	if !httpd.SiteOf(r).TLS {
-		s.clear(w, r, path)
+		// Browsers were sent on by the front; SIP with passwords has no place here.
+		http.Error(w, "the web client is served over TLS only", http.StatusForbidden)
 		return
 	}
 	if path == SocketPath {
@@ -102,19 +103,6 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		f.serve(w, r)
 	}
-}
-
-// clear answers what came without TLS: pages are elsewhere, and SIP with passwords has no place here.
-func (s *Service) clear(w http.ResponseWriter, r *http.Request, path string) {
-	if path == SocketPath || r.Method != http.MethodGet && r.Method != http.MethodHead {
-		http.Error(w, "the web client is served over TLS only", http.StatusForbidden)
-		return
-	}
-	name, port, ok := strings.Cut(r.Host, ":")
-	if !ok || strings.HasPrefix(r.Host, "[") || port != "80" && port != "8080" {
-		name = r.Host
-	}
-	http.Redirect(w, r, "https://"+name+Path, http.StatusFound)
 }
 
 func writeJSON(w http.ResponseWriter, v any) {

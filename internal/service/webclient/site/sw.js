@@ -34,6 +34,10 @@ self.addEventListener('notificationclick', (e) => {
   e.notification.close();
   e.waitUntil((async () => {
     const [page] = await self.clients.matchAll({ type: 'window' });
-    if (page) { await page.focus(); page.postMessage(e.notification.data); }
+    const to = `./#/chat/${encodeURIComponent(e.notification.data)}`;
+    if (!page) return void await self.clients.openWindow(to);
+    await page.focus();
+    page.postMessage(e.notification.data);
+    return undefined;
   })());
 });

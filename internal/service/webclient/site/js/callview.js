@@ -3,6 +3,7 @@
 import { h, fill, avatar, icon, iconButton, toast } from './dom.js';
 import { t, duration } from './i18n.js';
 import { play } from './media.js';
+import { transferPanel } from './transfer.js';
 
 /** The panel of the current call; empty while there is none. */
 export function callView({ people, calls }) {
@@ -12,11 +13,13 @@ export function callView({ people, calls }) {
   const clock = h('span', { class: 'call-clock' });
   const name = h('h2');
   const face = h('span', { class: 'call-face' });
+  const waiting = h('div', { class: 'call-waiting', hidden: true });
   const buttons = h('div', { class: 'call-buttons', role: 'toolbar', 'aria-label': t('call.controls') });
   const keypad = h('div', { class: 'keypad', hidden: true, role: 'group', 'aria-label': t('call.keypad') },
     [...'123456789*0#'].map((k) => h('button', { type: 'button', onclick: () => calls.current?.tone(k) }, k)));
+  const transfer = transferPanel({ people, calls, done: () => { transfer.close(); draw(); } });
   const el = h('section', { class: 'call', hidden: true, 'aria-label': t('call.panel') },
-    h('div', { class: 'stage' }, theirs, own, h('div', { class: 'call-who' }, face, name, status, clock)), keypad, buttons);
+    h('div', { class: 'stage' }, theirs, own, h('div', { class: 'call-who' }, face, name, status, clock)), waiting, keypad, transfer.el, buttons);
   let drawn; let ticking;
 
   const attempt = (what) => async () => {
@@ -26,6 +29,13 @@ export function callView({ people, calls }) {
   function toggle(glyph, label, on, action, key) {
     return iconButton(glyph, label, action, { 'aria-pressed': String(on), 'data-key': key, class: `icon-button round${on ? ' on' : ''}` });
   }
+
+  // The keypad and the choice of whom to hand over to take the same room.
+  const open = (which) => () => {
+    keypad.hidden = which !== 'keypad' || !keypad.hidden;
+    if (which === 'transfer' && transfer.el.hidden) transfer.open(); else transfer.close();
+    draw();
+  };
 
   function controls(c) {
     const hang = (label) => h('button', { type: 'button', class: 'icon-button round danger', 'data-key': 'hangup', title: label, 'aria-label': label, onclick: () => c.hangUp() }, icon('hangup'));
@@ -39,16 +49,30 @@ export function callView({ people, calls }) {
         toggle(c.cameraOn ? 'video' : 'videooff', t('call.camera'), c.cameraOn, attempt(() => c.toggleCamera()), 'camera'),
         navigator.mediaDevices.getDisplayMedia && toggle('screen', t('call.share'), c.sharing, attempt(() => c.share()), 'share'),
         toggle(c.held ? 'play' : 'pause', t('call.hold'), c.held, attempt(() => c.hold()), 'hold'),
-        toggle('keypad', t('call.keypad'), !keypad.hidden, () => { keypad.hidden = !keypad.hidden; draw(); }, 'keypad'),
+        toggle('keypad', t('call.keypad'), !keypad.hidden, open('keypad'), 'keypad'),
+        !calls.waiting && toggle('transfer', t('call.transfer'), !transfer.el.hidden, open('transfer'), 'transfer'),
         hang(t('call.hangup'))];
       case 'ended': return [h('button', { type: 'button', class: 'primary', 'data-key': 'close', onclick: () => calls.dismiss() }, t('call.close'))];
       default: return [hang(t('call.hangup'))];
     }
   }
 
+  // Who waits while one talks with somebody else, and what can be done about it.
+  function beside(c) {
+    const other = calls.waiting;
+    if (!other || c.state === 'incoming' || other.over) return [];
+    const them = people.nameOf(other.peer);
+    return [h('p', {}, t('call.waits', { name: them })), c.state === 'active' && [
+      c.origin && h('button', { type: 'button', class: 'primary', 'data-key': 'complete', disabled: c.origin.transferring, onclick: () => calls.complete().catch(() => toast(t('call.transferfailed'))) },
+        t('call.complete')),
+      h('button', { type: 'button', 'data-key': 'swap', onclick: attempt(() => calls.swap()) }, icon('swap'), t('call.swap'))]];
+  }
+
   function says(c) {
     if (c.state === 'ended') return t(c.text, { name: people.nameOf(c.peer) });
     if (c.state === 'incoming') return t(c.video ? 'call.incomingvideo' : 'call.incoming');
+    if (c.transferring) return t('call.handing');
+    if (c.lost) return t('call.reconnecting');
     if (c.held) return t('call.held');
     if (c.heldByPeer) return t('call.heldbypeer');
     return c.state === 'active' ? (c.sharing ? t('call.sharing') : '') : t(`call.${c.state}`);
@@ -63,7 +87,8 @@ export function callView({ people, calls }) {
     const c = calls.current;
     el.hidden = !c;
     document.body.classList.toggle('calling', !!c);
-    if (!c) { clearInterval(ticking); ticking = 0; theirs.srcObject = own.srcObject = null; drawn = undefined; keypad.hidden = true; return; }
+    if (c?.state !== 'active') { keypad.hidden = true; transfer.close(); }
+    if (!c) { clearInterval(ticking); ticking = 0; theirs.srcObject = own.srcObject = null; drawn = undefined; return; }
     ticking ||= setInterval(tick, 1000);
     tick();
     name.textContent = people.nameOf(c.peer);
@@ -77,10 +102,14 @@ export function callView({ people, calls }) {
     own.classList.toggle('mirror', !c.sharing);
     theirs.hidden = c.over || !c.peerVideo;
     el.classList.toggle('has-picture', !theirs.hidden);
+    el.classList.toggle('has-panel', !transfer.el.hidden);
     el.dataset.state = c.state;
+    fill(waiting, beside(c));
+    waiting.hidden = !waiting.childElementCount;
     fill(buttons, controls(c));
-    if (drawn !== c.state) {
-      drawn = c.state;
+    const now = `${c.id} ${c.state}`;
+    if (drawn !== now) {
+      drawn = now;
       if (c.state === 'incoming' || c.state === 'ended') buttons.querySelector('button')?.focus();
     }
   }

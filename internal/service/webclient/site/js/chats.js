@@ -14,13 +14,19 @@ export class Chats extends EventTarget {
     this.#people = people;
     this.#history = history;
     agent.addEventListener('message', (e) => this.#received(e.detail));
+    agent.addEventListener('online', () => this.#resume());
   }
 
   async load() {
+    const marks = await this.#history.marks();
     for (const m of await this.#history.all('messages')) {
       if (m.state === 'sending') m.state = 'failed'; // the page was closed meanwhile
-      this.with(m.peer).messages.push(m);
+      const c = this.with(m.peer);
+      c.messages.push(m);
+      if (!m.own && marks.has('read') && m.at > Math.max(marks.get('read'), marks.get(`read:${m.peer}`) ?? 0)) c.unread++;
     }
+    // What came before unread messages were counted over reloads has been read.
+    if (!marks.has('read')) this.#history.mark('read', Date.now()).catch(() => {});
     for (const [peer, text] of await this.#history.drafts()) this.with(peer).draft = text;
     for (const peer of this.all.keys()) { this.#people.learn(peer); this.#people.watch(peer); }
     this.#changed();
@@ -44,7 +50,10 @@ export class Chats extends EventTarget {
 
   read(peer) {
     const c = this.with(peer);
-    if (c.unread) { c.unread = 0; this.#changed(); }
+    if (!c.unread) return;
+    c.unread = 0;
+    this.#history.mark(`read:${peer}`, c.messages.at(-1).at).catch(() => {});
+    this.#changed();
   }
 
   draft(peer, text) {
@@ -66,8 +75,17 @@ export class Chats extends EventTarget {
     await this.#attempt(m);
   }
 
+  /** Sends what was written while the server was away. */
+  async #resume() {
+    for (const c of this.all.values()) {
+      for (const m of c.messages.filter((x) => x.state === 'waiting')) await this.retry(m);
+    }
+  }
+
   async #attempt(m) {
+    if (!this.#agent.online) m.state = 'waiting';
     this.#changed();
+    if (m.state === 'waiting') return void await this.#history.keep('messages', m).catch(() => {});
     await this.#history.keep('messages', m).catch(() => {});
     try {
       const r = await this.#agent.request('MESSAGE', m.peer, { body: m.text, type: 'text/plain;charset=UTF-8' });
@@ -94,6 +112,7 @@ export class Chats extends EventTarget {
     const m = { id, peer, own: false, at: Date.now(), text, state: 'received' };
     c.messages.push(m);
     if (this.open !== peer || document.hidden) c.unread++;
+    else this.#history.mark(`read:${peer}`, m.at).catch(() => {});
     this.#people.learn(peer, message.remote_identity.display_name);
     this.#people.learn(peer);
     this.#people.watch(peer);

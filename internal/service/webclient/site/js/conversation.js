@@ -19,6 +19,7 @@ function linked(text) {
 function status(m, chats) {
   switch (m.state) {
     case 'sending': return h('span', { class: 'state' }, t('chat.sending'));
+    case 'waiting': return h('span', { class: 'state' }, t('chat.waiting'));
     case 'stored': return h('span', { class: 'state' }, t('chat.stored'));
     case 'failed': return h('span', { class: 'state failed' }, t(m.code === 404 ? 'chat.nobody' : m.code === 413 ? 'chat.toolong' : 'chat.failed'), ' ',
       h('button', { type: 'button', class: 'link', 'data-key': `retry:${m.id}`, onclick: () => chats.retry(m) }, icon('retry'), t('chat.retry')));

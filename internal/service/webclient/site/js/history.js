@@ -2,19 +2,24 @@
 
 const ask = (r) => new Promise((resolve, reject) => { r.onsuccess = () => resolve(r.result); r.onerror = () => reject(r.error); });
 
+const fresh = () => ({ messages: [], calls: [], drafts: new Map(), marks: new Map() });
+
 /** The memory of one account, in IndexedDB. In private windows without one it lasts as long as the page. */
 export class History {
-  #db; #aor; #memory = { messages: [], calls: [], drafts: new Map() };
+  #db; #aor; #memory = fresh();
 
   static async open(aor) {
     const it = new History();
     it.#aor = aor;
     try {
-      const r = indexedDB.open(`parley:${aor}`, 1);
-      r.onupgradeneeded = () => {
-        r.result.createObjectStore('messages', { keyPath: 'id' }).createIndex('at', 'at');
-        r.result.createObjectStore('calls', { keyPath: 'id' }).createIndex('at', 'at');
-        r.result.createObjectStore('drafts', { keyPath: 'peer' });
+      const r = indexedDB.open(`parley:${aor}`, 2);
+      r.onupgradeneeded = ({ oldVersion }) => {
+        if (oldVersion < 1) {
+          r.result.createObjectStore('messages', { keyPath: 'id' }).createIndex('at', 'at');
+          r.result.createObjectStore('calls', { keyPath: 'id' }).createIndex('at', 'at');
+          r.result.createObjectStore('drafts', { keyPath: 'peer' });
+        }
+        r.result.createObjectStore('marks', { keyPath: 'name' });
       };
       it.#db = await ask(r);
     } catch { /* without */ }
@@ -47,10 +52,20 @@ export class History {
     return this.#db ? new Map((await ask(this.#store('drafts').getAll())).map((d) => [d.peer, d.text])) : this.#memory.drafts;
   }
 
+  /** Keeps until when something has been seen: the calls, or what somebody wrote. */
+  async mark(name, at) {
+    if (!this.#db) return void this.#memory.marks.set(name, at);
+    return ask(this.#store('marks', 'readwrite').put({ name, at }));
+  }
+
+  async marks() {
+    return this.#db ? new Map((await ask(this.#store('marks').getAll())).map((m) => [m.name, m.at])) : this.#memory.marks;
+  }
+
   /** Forgets everything of this account. */
   async clear() {
-    this.#memory = { messages: [], calls: [], drafts: new Map() };
-    if (this.#db) for (const name of ['messages', 'calls', 'drafts']) await ask(this.#store(name, 'readwrite').clear());
+    this.#memory = fresh();
+    if (this.#db) for (const name of ['messages', 'calls', 'drafts', 'marks']) await ask(this.#store(name, 'readwrite').clear());
   }
 
   close() { this.#db?.close(); }

@@ -2,6 +2,7 @@
 
 import { h, fill, avatar, icon, iconButton, toast } from './dom.js';
 import { t, whenShort, duration } from './i18n.js';
+import { missed } from './calls.js';
 
 const collator = new Intl.Collator(undefined, { sensitivity: 'base' });
 
@@ -99,24 +100,60 @@ export function chatList({ people, chats, route }) {
 }
 
 // Reasons that are sentences, in a few words.
-const short = { 'call.missed': 'calls.missed', 'call.nomedia': 'calls.nomedia', 'call.nomediain': 'calls.nomedia', 'call.nodevice': 'calls.nodevice' };
+const short = { 'call.missed': 'calls.missed', 'call.nomedia': 'calls.nomedia', 'call.nomediain': 'calls.nomedia', 'call.nodevice': 'calls.nodevice', 'call.transferred': 'calls.transferred' };
 
-/** Calls of the past, the latest first. */
+const kinds = { all: () => true, missed, out: (c) => c.own, in: (c) => !c.own && !missed(c) };
+
+/** A number to call, and calls of the past, the latest first. */
 export function callList({ people, calls }) {
   const body = h('div', { class: 'scroll' });
+  let kind = 'all';
+
+  const dial = h('input', {
+    id: 'dial', type: 'text', inputMode: 'tel', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none', placeholder: t('calls.dial'), 'aria-label': t('calls.dial'),
+    value: sessionStorage.getItem('dial') ?? '', oninput: () => sessionStorage.setItem('dial', dial.value),
+  });
+  const pad = h('div', { class: 'keypad dialpad', hidden: true, role: 'group', 'aria-label': t('call.keypad') },
+    [...'123456789*0+'].map((k) => h('button', { type: 'button', onclick: () => { dial.value += k; sessionStorage.setItem('dial', dial.value); } }, k)));
+  const padButton = iconButton('keypad', t('call.keypad'), () => { pad.hidden = !pad.hidden; padButton.setAttribute('aria-pressed', String(!pad.hidden)); },
+    { 'aria-pressed': 'false', id: 'dialpad', class: 'icon-button quiet' });
+  const form = h('form', {
+    class: 'dial', onsubmit: (e) => {
+      e.preventDefault();
+      const last = calls.past.findLast((c) => c.own);
+      if (!dial.value.trim() && last) { // as telephones do: once for the last number, once more to call it
+        dial.value = last.peer.endsWith(`@${people.domain}`) ? last.peer.split('@')[0] : last.peer;
+        return dial.select();
+      }
+      const peer = people.address(dial.value);
+      if (!peer) return toast(t('calls.noaddress'));
+      dial.value = '';
+      sessionStorage.removeItem('dial');
+      return calls.call(peer, false);
+    },
+  }, dial, padButton, h('button', { type: 'submit', class: 'primary icon-button', id: 'dial-call', title: t('call.startaudio'), 'aria-label': t('call.startaudio') }, icon('phone')));
+
+  const tabs = h('div', { class: 'tabs', role: 'group', 'aria-label': t('calls.which') }, Object.keys(kinds).map((k) => h('button', {
+    type: 'button', 'data-kind': k, 'aria-pressed': String(k === kind), onclick: () => {
+      kind = k;
+      for (const b of tabs.children) b.setAttribute('aria-pressed', String(b.dataset.kind === k));
+      draw();
+    },
+  }, t(`calls.kind.${k}`))));
+
   function draw() {
-    const list = calls.past.slice(-200).reverse();
+    const list = calls.past.filter(kinds[kind]).slice(-200).reverse();
     fill(body, list.length ? h('ul', { 'aria-label': t('nav.calls') }, list.map((c) => {
-      const missed = !c.own && !c.lasted;
+      const gone = missed(c);
       const how = c.lasted ? duration(c.lasted) : t(short[c.text] ?? (c.text || 'call.ended'), { name: people.nameOf(c.peer) });
       return row({
         people, peer: c.peer, key: `call${c.id}`,
-        sub: h('span', { class: missed ? 'missed' : '' }, icon(c.own ? 'out' : 'in'), h('span', { class: 'unseen' }, t(c.own ? 'calls.out' : 'calls.in')), ` ${how}`),
+        sub: h('span', { class: gone ? 'missed' : '' }, icon(gone ? 'missed' : c.own ? 'out' : 'in'), h('span', { class: 'unseen' }, t(c.own ? 'calls.out' : 'calls.in')), ` ${how}`),
         side: h('span', { class: 'row-side' }, h('time', {}, whenShort(c.at))),
         extra: iconButton(c.video ? 'video' : 'phone', t(c.video ? 'call.startvideo' : 'call.start', { name: people.nameOf(c.peer) }), () => calls.call(c.peer, c.video), { class: 'icon-button quiet', 'data-key': `again:${c.id}` }),
       });
     })) : empty('phone', t('calls.empty'), t('calls.emptyhint')));
   }
   draw();
-  return { el: h('div', { class: 'list' }, h('h2', {}, t('nav.calls')), body), draw };
+  return { el: h('div', { class: 'list' }, h('h2', {}, t('nav.calls')), form, pad, tabs, body), draw };
 }

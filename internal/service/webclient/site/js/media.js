@@ -17,7 +17,7 @@ const pick = (kind) => (chosen(kind) ? { deviceId: { ideal: chosen(kind) } } : {
 
 /** Takes the microphone, and the camera if there is one. */
 export async function capture(video) {
-  const audio = { ...pick('audioinput'), echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+  const audio = microphone();
   if (!video) return navigator.mediaDevices.getUserMedia({ audio });
   try {
     return await navigator.mediaDevices.getUserMedia({ audio, video: camera() });
@@ -27,6 +27,7 @@ export async function capture(video) {
   }
 }
 
+export const microphone = () => ({ ...pick('audioinput'), echoCancellation: true, noiseSuppression: true, autoGainControl: true });
 export const camera = () => ({ ...pick('videoinput'), width: { ideal: 1280 }, height: { ideal: 720 } });
 
 /** Leads sound to the chosen loudspeaker, where the browser can. */
@@ -35,6 +36,29 @@ export function play(el, stream) {
   const out = chosen('audiooutput');
   if (out && el.setSinkId) el.setSinkId(out).catch(() => {});
   el.play?.().catch(() => {});
+}
+
+/** Says how loud a stream is, from 0 to 1, ten times a second until it is stopped by what is returned. */
+export function listen(stream, say) {
+  context ??= new AudioContext();
+  context.resume().catch(() => {});
+  const source = context.createMediaStreamSource(stream);
+  const analyser = new AnalyserNode(context, { fftSize: 1024 });
+  source.connect(analyser);
+  const samples = new Float32Array(analyser.fftSize);
+  const every = setInterval(() => {
+    analyser.getFloatTimeDomainData(samples);
+    say(Math.min(1, 4 * Math.sqrt(samples.reduce((sum, x) => sum + x * x, 0) / samples.length)));
+  }, 100);
+  return () => { clearInterval(every); source.disconnect(); };
+}
+
+/** Plays a tone on the chosen loudspeaker. */
+export async function chime() {
+  context ??= new AudioContext();
+  await context.setSinkId?.(chosen('audiooutput')).catch(() => {});
+  await context.resume().catch(() => {});
+  beep([660, 880], 0.6, 0.1);
 }
 
 let context; let timer; let tones = [];
@@ -55,6 +79,8 @@ function beep(freqs, seconds, gain) {
 /** Begins to ring, "in" for a call that comes in or "out" for one that rings elsewhere. */
 export function ring(which) {
   silence();
+  context?.resume().catch(() => {});
+  if (which === 'in') navigator.vibrate?.([500, 500, 500, 500, 500]);
   const once = () => (which === 'in' ? beep([660, 880], 0.8, 0.08) : beep([440, 480], 1.2, 0.04));
   once();
   timer = setInterval(once, which === 'in' ? 2500 : 4000);
@@ -63,6 +89,7 @@ export function ring(which) {
 /** Stops ringing. */
 export function silence() {
   clearInterval(timer);
+  navigator.vibrate?.(0);
   for (const o of tones) try { o.stop(); } catch { /* it has stopped */ }
   tones = [];
 }

@@ -1,5 +1,7 @@
 // Who there is: the contact list that the server keeps, presence, and search.
 
+import { numberOf } from './sip.js';
+
 const xml = (text) => new DOMParser().parseFromString(text, 'application/xml');
 const escape = (s) => String(s).replace(/[<>&"]/g, (c) => `&#${c.charCodeAt(0)};`);
 
@@ -52,20 +54,32 @@ export class People extends EventTarget {
   #changed() { this.dispatchEvent(new Event('change')); }
 
   /** How somebody is called, as far as that is known yet. */
-  nameOf(aor) { return this.contacts.get(aor)?.name || this.names.get(aor) || aor; }
+  nameOf(aor) { return this.contacts.get(aor)?.name || this.names.get(aor) || numberOf(aor) || aor; }
+
+  get domain() { return this.#agent.domain; }
+
+  /** The address that somebody typed: a whole one, the part before the domain, or a telephone number; undefined for none. */
+  address(text) {
+    const typed = text.trim().toLowerCase().replace(/^(sips?|tel):/, '');
+    const number = typed.replace(/[\s().\/-]/g, '');
+    if (/^\+?[\d*]+$/.test(number)) return `${number}@${this.#agent.domain}`;
+    if (/^[^\s@<>"?;,]+$/.test(typed)) return `${typed}@${this.#agent.domain}`;
+    return /^[^\s@<>"?;,]+@[^\s@<>"?;,]+$/.test(typed) ? typed : undefined;
+  }
 
   /** Remembers how somebody is called, and asks the directory when nobody knows. */
   learn(aor, name) {
     if (name && name !== aor && this.names.get(aor) !== name) { this.names.set(aor, name); this.#changed(); }
     if (!name && !this.names.has(aor) && !this.#asked.has(aor)) {
       this.#asked.add(aor);
+      if (numberOf(aor)) return void this.#find('telephoneNumber', numberOf(aor), 2).then((found) => { if (found.length === 1) this.learn(aor, found[0].name); }, () => this.#asked.delete(aor));
       this.#find('msRTCSIP-PrimaryUserAddress', aor, 1).catch(() => this.#asked.delete(aor));
     }
   }
 
   /** Begins to watch somebody. */
   watch(aor) {
-    if (this.#watched.has(aor) || !/@/.test(aor)) return;
+    if (this.#watched.has(aor) || !/@/.test(aor) || numberOf(aor)) return;
     this.#watched.set(aor, this.#agent.subscribe(aor, 'presence', 'application/pidf+xml', (body) => {
       this.presence.set(aor, readPresence(body));
       this.#changed();

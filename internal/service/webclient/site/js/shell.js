@@ -6,6 +6,7 @@ import { People, states } from './people.js';
 import { Chats } from './chats.js';
 import { Calls } from './calls.js';
 import { History } from './history.js';
+import { Relay } from './relay.js';
 import { callList, chatList, peopleList } from './lists.js';
 import { conversation } from './conversation.js';
 import { callView } from './callview.js';
@@ -19,7 +20,8 @@ export async function showShell(app, agent) {
   const history = await History.open(agent.aor);
   const people = new People(agent);
   const chats = new Chats(agent, people, history);
-  const calls = new Calls(agent, people, history);
+  const relay = new Relay(agent);
+  const calls = new Calls(agent, people, history, relay);
   await Promise.all([chats.load(), calls.load()]);
 
   let mine = 'available'; let idle = false; let told;
@@ -62,6 +64,7 @@ export async function showShell(app, agent) {
     const peer = peerOf();
     const tab = location.hash.slice(2);
     chats.open = peer;
+    pane?.left?.();
     if (tab in lists) list = tab;
     app.firstElementChild?.classList.toggle('detail', !!peer || tab === 'settings');
     const back = () => { location.hash = `#/${list}`; };
@@ -84,16 +87,30 @@ export async function showShell(app, agent) {
     asked = true;
     requestAnimationFrame(() => {
       asked = false;
+      if (list === 'calls' && !document.hidden) calls.look();
       lists[list].draw();
       pane?.draw();
       call.draw();
-      const n = chats.unread();
-      const count = links.chats.querySelector('.count');
-      count.hidden = !n;
-      fill(count, n ? String(n) : '', n && h('span', { class: 'unseen' }, ` ${t('chat.unread')}`));
+      const n = chats.unread() + calls.missed;
+      mark(links.chats, chats.unread(), t('chat.unread'));
+      mark(links.calls, calls.missed, t('calls.unseen'));
       document.title = n ? `(${n}) Parley` : 'Parley';
       drawMe();
     });
+  }
+
+  function mark(link, n, what) {
+    const count = link.querySelector('.count');
+    count.hidden = !n;
+    fill(count, n ? String(n) : '', n && h('span', { class: 'unseen' }, ` ${what}`));
+  }
+
+  // Browsers ask for permission once. The question comes when somebody has written or called, and knows what for.
+  const question = h('div', { class: 'question', hidden: true }, h('p', {}, t('notify.question')),
+    h('button', { type: 'button', class: 'primary', onclick: async () => { question.hidden = true; await Notification.requestPermission(); } }, t('notify.allow')),
+    h('button', { type: 'button', onclick: () => { question.hidden = true; localStorage.setItem('notify', 'no'); } }, t('notify.later')));
+  function wonder() {
+    question.hidden = globalThis.Notification?.permission !== 'default' || localStorage.getItem('notify') === 'no';
   }
 
   // A call is shown in the conversation with its peer; from elsewhere one is brought there.
@@ -102,10 +119,15 @@ export async function showShell(app, agent) {
   async function notify(title, body, peer, tag) {
     if (!document.hidden || globalThis.Notification?.permission !== 'granted') return;
     const registration = await navigator.serviceWorker?.getRegistration();
-    const options = { body, tag, icon: 'icon.svg', data: peer };
+    const options = { body, tag, icon: 'icon-192.png', badge: 'icon-192.png', data: peer, renotify: true, requireInteraction: tag === 'call' };
     if (registration) return void registration.showNotification(title, options);
     const n = new Notification(title, options);
     n.onclick = () => { focus(); show(peer); n.close(); };
+  }
+
+  async function unnotify(tag) {
+    const registration = await navigator.serviceWorker?.getRegistration();
+    for (const n of (await registration?.getNotifications({ tag })) ?? []) n.close();
   }
 
   const stop = new AbortController();
@@ -113,17 +135,30 @@ export async function showShell(app, agent) {
 
   on(people, 'change', draw);
   on(chats, 'change', draw);
+  let rang = false;
   on(calls, 'change', () => {
+    const rings = calls.current?.state === 'incoming';
+    if (rang && !rings) { unnotify('call'); wonder(); }
+    rang = rings;
     if (calls.current?.own && calls.current.state === 'preparing') show(calls.current.peer);
     tell();
     draw();
   });
   on(chats, 'arrived', ({ detail: m }) => {
+    wonder();
     announce(t('chat.arrived', { name: people.nameOf(m.peer), text: m.text }));
     notify(people.nameOf(m.peer), m.text, m.peer, `chat:${m.peer}`);
   });
   on(calls, 'incoming', ({ detail: c }) => {
     notify(people.nameOf(c.peer), t('call.incoming'), c.peer, 'call');
+    show(c.peer);
+  });
+  on(calls, 'back', ({ detail: c }) => {
+    toast(t(c.text, { name: people.nameOf(c.peer) }));
+    show(calls.current.peer);
+  });
+  on(calls, 'referred', ({ detail: { from, call: c } }) => {
+    toast(t('call.referred', { from: people.nameOf(from), name: people.nameOf(c.peer) }));
     show(c.peer);
   });
   on(calls, 'unable', ({ detail: c }) => toast(t('call.nomediain', { name: people.nameOf(c.peer) })));
@@ -146,6 +181,8 @@ export async function showShell(app, agent) {
     stop.abort();
     clearInterval(watch);
     await Promise.race([people.publish('offline').catch(() => {}), new Promise((r) => { setTimeout(r, 1000); })]);
+    pane?.left?.();
+    relay.close();
     agent.signOut();
     history.close();
     document.title = 'Parley';
@@ -155,10 +192,10 @@ export async function showShell(app, agent) {
 
   people.learn(agent.aor);
   on(people, 'change', () => agent.setName(people.names.get(agent.aor) ?? null));
-  fill(app, h('div', { class: 'shell' },
+  fill(app, h('div', { class: 'shell' }, banner,
     h('a', { class: 'skip', href: '#main', onclick: (e) => { e.preventDefault(); mainPane.focus(); } }, t('shell.skip')),
     h('nav', { class: 'rail', 'aria-label': t('shell.nav') }, me, Object.values(links)),
-    h('aside', { class: 'pane-side', 'aria-label': t('shell.list') }, banner, listPane), mainPane, floating));
+    h('aside', { class: 'pane-side', 'aria-label': t('shell.list') }, listPane, question), mainPane, floating));
   go();
   tell();
   await left;

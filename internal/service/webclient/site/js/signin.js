@@ -31,7 +31,7 @@ export async function resume(app) {
 }
 
 /** Forgets what resume() would use. */
-export function forget() { sessionStorage.removeItem(KEY); }
+export function forget() { sessionStorage.clear(); }
 
 function message(e) {
   switch (e.code) {
@@ -86,5 +86,6 @@ export function showSignIn(app) {
       Object.entries(languages).map(([code, name]) => h('option', { value: code, selected: code === language() }, name)));
     fill(app, h('main', { class: 'sign-in' }, form, lang));
     address.focus();
+    performance.mark('ready');
   });
 }

@@ -10,12 +10,18 @@ export class SipError extends Error {
 /** "alice@example.test" of a URI, in lower case. */
 export const aorOf = (uri) => `${uri.user}@${uri.host}`.toLowerCase();
 
+/** The telephone number that an address is, or undefined when it is that of a person. */
+export const numberOf = (aor) => aor.match(/^(\+?[\d*]+)@/)?.[1];
+
+const proof = 30_000; // how often the server has to show that it is there
+const silent = 8000; // how long its answer may take
+
 /**
  * A user who is signed in. Events: "online" and "offline" with every change of the connection, "message" and "call" with
  * detail, as JsSIP gives them.
  */
 export class Agent extends EventTarget {
-  #ua; #aor; #started; #method; #prepare; #subscriptions = new Set(); #online = false;
+  #ua; #aor; #started; #method; #prepare; #watch; #subscriptions = new Set(); #online = false; #proving = false; #stop = new AbortController();
 
   constructor({ aor, password, ha1, realm, socket }) {
     super();
@@ -49,6 +55,8 @@ export class Agent extends EventTarget {
     return new Promise((resolve, reject) => {
       const fail = (code, cause) => {
         if (this.#started) return;
+        clearInterval(this.#watch);
+        this.#stop.abort();
         this.#ua.stop();
         reject(new SipError(code, cause));
       };
@@ -65,7 +73,33 @@ export class Agent extends EventTarget {
       this.#ua.on('registrationFailed', (e) => { this.#lost(); fail(e.response?.status_code ?? 0, e.cause); });
       this.#ua.on('disconnected', (e) => { this.#lost(); if (e.error) fail(0, 'Connection Error'); });
       this.#ua.start();
+      // Sockets do not always notice that the network is gone.
+      this.#watch = setInterval(() => this.#prove(), proof);
+      for (const type of ['online', 'offline']) addEventListener(type, () => this.#prove(), { signal: this.#stop.signal });
+      document.addEventListener('visibilitychange', () => { if (!document.hidden) this.#prove(); }, { signal: this.#stop.signal });
     });
+  }
+
+  /** Makes sure that the server is there, and connects anew when it is not. */
+  async #prove() {
+    if (!this.#started || this.#proving) return;
+    this.#proving = true;
+    try {
+      if (this.#online) {
+        const answer = this.request('OPTIONS', 'domain').catch((e) => { if (!e.code) throw e; });
+        await Promise.race([answer, new Promise((_, reject) => { setTimeout(reject, silent); })]);
+      } else if (navigator.onLine) this.#again();
+    } catch {
+      this.#again();
+    }
+    this.#proving = false;
+  }
+
+  #again() {
+    const { transport } = this.#ua;
+    if (!transport || this.#stop.signal.aborted) return;
+    transport.disconnect();
+    transport.connect();
   }
 
   #lost() {
@@ -75,6 +109,8 @@ export class Agent extends EventTarget {
   }
 
   signOut() {
+    clearInterval(this.#watch);
+    this.#stop.abort();
     for (const s of [...this.#subscriptions]) s.end();
     this.#ua.stop();
   }
@@ -113,7 +149,10 @@ export class Agent extends EventTarget {
     return s;
   }
 
-  call(target, options) { return this.#ua.call(`sip:${target}`, options); }
+  /** The URI by which somebody, or a telephone number, is called. */
+  target(peer) { return `sip:${peer}${numberOf(peer) ? ';user=phone' : ''}`; }
+
+  call(peer, options) { return this.#ua.call(this.target(peer), options); }
 }
 
 /** Makes a request one of another method, also when it is repeated with credentials. */
