@@ -449,6 +449,67 @@ func TestRefused(t *testing.T) {
 	}
 }
 
+// TestForms: a check of a Lync client is answered in the form that it came in ([MS-ICE2] 3.1.4.8.2).
+func TestForms(t *testing.T) {
+	for _, x := range []struct {
+		name         string
+		sent, answer stun.Dialect
+		version      bool
+	}{
+		{"RFC 5389", stun.RFC, stun.RFC, false},
+		{"today's", stun.MSICE, stun.MSICE, true},
+		{"today's, second copy", stun.MSICEOld, stun.MSICE, true},
+		{"the first implementation's", stun.MSICEOld, stun.MSICEOld, false},
+		{"the draft's, without a cookie", stun.MSTURN, stun.MSTURN, false},
+	} {
+		a, _ := pairOf(1, Config{Lync: true}, Config{})
+		key := []byte(a.Local().Pwd)
+		b := stun.Start(nil, stun.BindingRequest, stun.NewID([16]byte{1, 2, 3}, x.sent), x.sent)
+		b.AddString(stun.Username, a.Local().Ufrag+":peer")
+		b.AddUint32(stun.Priority, 1)
+		if x.version {
+			b.AddUint32(stun.MSImplementationVersion, 2)
+		}
+		from := addr("192.0.2.9:4000")
+		e := a.Input(start, 0, from, b.Finish(key, x.sent != stun.MSTURN))
+		if len(e.Send) != 1 || len(e.Sources) != 1 || a.version != x.version {
+			t.Errorf("%s: %+v", x.name, e)
+			continue
+		}
+		m, err := stun.Parse(e.Send[0].Packet, x.answer)
+		if err != nil || m.Type() != stun.BindingRequest|stun.Success || !m.CheckIntegrity(key) || x.answer != stun.MSTURN && !m.CheckFingerprint() {
+			t.Errorf("%s: %v %x", x.name, err, e.Send[0].Packet)
+		}
+		mapped, ok := m.XorAddr(stun.XorMappedAddress)
+		if x.answer == stun.MSTURN {
+			mapped, ok = m.Addr(stun.MappedAddress)
+		}
+		if !ok || mapped != from {
+			t.Errorf("%s: %v", x.name, mapped)
+		}
+	}
+}
+
+// TestTwice: a check goes out in both forms until the peer has told its version.
+func TestTwice(t *testing.T) {
+	a, b := pairOf(1, Config{Lync: true}, Config{Lync: true})
+	e := a.SetRemote(start, b.Local(), b.Candidates(), 1, true)
+	if len(e.Send) != 2 || string(e.Send[0].Packet[:20]) != string(e.Send[1].Packet[:20]) {
+		t.Fatalf("%d datagrams", len(e.Send))
+	}
+	answer := b.Input(start, 0, a.config.Bases[0], e.Send[0].Packet)
+	if len(answer.Send) != 1 {
+		t.Fatalf("%+v", answer.Send)
+	}
+	e = a.Input(start, 0, b.config.Bases[0], slices.Clone(answer.Send[0].Packet))
+	for range 10 {
+		start := e.Wake
+		if e = a.Tick(start); len(e.Send) > 1 {
+			t.Errorf("%d datagrams", len(e.Send))
+		}
+	}
+}
+
 // TestStrangersAnswer: an answer counts only from where the check went, with the peer's password.
 func TestStrangersAnswer(t *testing.T) {
 	a, _ := pairOf(1, Config{}, Config{})
@@ -550,9 +611,16 @@ func FuzzInput(f *testing.F) {
 func BenchmarkInput(b *testing.B) {
 	a, c := pairOf(1, Config{}, Config{})
 	e := c.SetRemote(start, a.Local(), a.Candidates(), 1, false)
-	p := slices.Clone(e.Send[0].Packet)
-	b.ReportAllocs()
-	for b.Loop() {
-		a.Input(start, 0, c.config.Bases[0], p)
+	right := slices.Clone(e.Send[0].Packet)
+	wrong, other := slices.Clone(right), slices.Clone(right)
+	wrong[len(wrong)-20]++ // in MESSAGE-INTEGRITY
+	other[24]++            // in the name
+	for name, p := range map[string][]byte{"right": right, "wrong password": wrong, "another name": other} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				a.Input(start, 0, c.config.Bases[0], p)
+			}
+		})
 	}
 }

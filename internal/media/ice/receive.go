@@ -19,45 +19,52 @@ func (a *Agent) Input(now time.Time, component int, from netip.AddrPort, b []byt
 	if err != nil && a.config.Lync {
 		m, err = stun.Parse(b, stun.MSTURN) // draft-ietf-behave-rfc3489bis-02, of the first Lync clients
 	}
+	taken := false
 	if err == nil {
 		switch m.Type() {
 		case stun.BindingRequest:
-			a.asked(now, component, from, m)
+			taken = a.asked(now, component, from, m)
 		case stun.BindingRequest | stun.Success, stun.BindingRequest | stun.Failure:
-			a.answered(now, component, from, m)
+			taken = a.answered(now, component, from, m)
 		}
+	}
+	if !taken {
+		return &a.out // a flood is not even worth a look at the clock
 	}
 	return a.finish(now)
 }
 
 // authentic finds the dialect in which a message was protected by a key.
 func (a *Agent) authentic(m *stun.Message, key []byte) bool {
-	if m.Dialect == stun.RFC && a.config.Lync {
-		m.Dialect = stun.MSICE
-		if m.CheckIntegrity(key) {
-			// Both kinds of FINGERPRINT come, the old one also with MSImplementationVersion. The answer has the newer one,
-			// unless the version is not told.
-			if m.CheckFingerprint() {
+	if m.Dialect == stun.MSTURN {
+		return m.CheckIntegrity(key)
+	}
+	if a.config.Lync {
+		// The first implementations tell no version. Of a message of others, a second copy comes with their FINGERPRINT.
+		// Both kinds are the same for many messages.
+		order := []stun.Dialect{stun.MSICE, stun.MSICEOld}
+		if _, told := m.Uint32(stun.MSImplementationVersion); !told {
+			order = []stun.Dialect{stun.MSICEOld, stun.MSICE}
+		}
+		for _, m.Dialect = range order {
+			if m.CheckFingerprint() && m.CheckIntegrity(key) {
 				return true
 			}
-			m.Dialect = stun.MSICEOld
-			return m.CheckFingerprint()
 		}
 		m.Dialect = stun.RFC
 	}
-	if !m.CheckIntegrity(key) {
+	if _, has := m.Get(stun.Fingerprint); has && !m.CheckFingerprint() {
 		return false
 	}
-	_, has := m.Get(stun.Fingerprint)
-	return !has || m.Dialect == stun.MSTURN || m.CheckFingerprint()
+	return m.CheckIntegrity(key)
 }
 
-// asked serves a check of the peer (RFC 8445 7.3).
-func (a *Agent) asked(now time.Time, component int, from netip.AddrPort, m stun.Message) {
+// asked serves a check of the peer (RFC 8445 7.3), and reports whether it is one.
+func (a *Agent) asked(now time.Time, component int, from netip.AddrPort, m stun.Message) bool {
 	name, _ := m.Get(stun.Username)
 	ours, _, ok := bytes.Cut(name, []byte(":"))
 	if !ok {
-		return
+		return false
 	}
 	// A restart does not end the former password at once. Browsers even begin with it from new ports, before the answer
 	// has told them the new one, and then stay with it.
@@ -67,7 +74,7 @@ func (a *Agent) asked(now time.Time, component int, from netip.AddrPort, m stun.
 	}
 	key := []byte(local.Pwd)
 	if string(ours) != local.Ufrag || !a.authentic(&m, key) {
-		return
+		return false
 	}
 	version, told := m.Uint32(stun.MSImplementationVersion)
 	a.version = a.version || told && version >= implementationVersion
@@ -76,16 +83,17 @@ func (a *Agent) asked(now time.Time, component int, from netip.AddrPort, m stun.
 	}
 	if unknown := unknowns(m); unknown != nil {
 		a.refuse(component, from, m, key, 420, "Unknown Attribute", unknown)
-		return
+		return true
 	}
 	if !a.config.Lite && a.conflict(m) {
 		a.refuse(component, from, m, key, 487, "Role Conflict", nil)
-		return
+		return true
 	}
 	a.reply(component, from, m, key)
 	if component < a.components {
 		a.learn(now, component, from, m)
 	}
+	return true
 }
 
 // learn draws the conclusions of a check of the peer (RFC 8445 7.3.1.3 to 5).
@@ -209,11 +217,11 @@ func (a *Agent) answer(component int, to netip.AddrPort, b *stun.Builder, m stun
 	a.out.Send = append(a.out.Send, Datagram{component, to, a.buf[at:]})
 }
 
-// answered takes the answer to a check (RFC 8445 7.2.5).
-func (a *Agent) answered(now time.Time, component int, from netip.AddrPort, m stun.Message) {
+// answered takes the answer to a check (RFC 8445 7.2.5), and reports whether it is one.
+func (a *Agent) answered(now time.Time, component int, from netip.AddrPort, m stun.Message) bool {
 	c := a.checks[m.ID()]
 	if c == nil || c.pair.component != component || !a.authentic(&m, c.key) {
-		return
+		return false
 	}
 	if version, ok := m.Uint32(stun.MSImplementationVersion); ok && version >= implementationVersion {
 		a.version = true
@@ -240,6 +248,7 @@ func (a *Agent) answered(now time.Time, component int, from netip.AddrPort, m st
 	default:
 		a.succeed(now, p, c)
 	}
+	return true
 }
 
 // succeed notes that a check went both ways (RFC 8445 7.2.5.3).
