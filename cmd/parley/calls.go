@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -27,19 +28,45 @@ func callsCommand() *cobra.Command {
 				return printJSON(cmd.OutOrStdout(), calls)
 			}
 			tw := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(tw, "FROM\tTO\tSTATE\tFOR\tCALL-ID")
+			fmt.Fprintln(tw, "FROM\tTO\tSTATE\tFOR\tMEDIA\tCALL-ID")
 			for _, c := range calls {
 				since := c.Started
 				if c.Answered != nil {
 					since = *c.Answered
 				}
-				fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", c.From, c.To, c.State, time.Since(since).Truncate(time.Second), c.CallID)
+				fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\n", c.From, c.To, c.State, time.Since(since).Truncate(time.Second), mediaOf(c), c.CallID)
 			}
 			return tw.Flush()
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// mediaOf says in a few words how the media of a call goes: from end to end, or through the server with these codecs, and
+// how much of it was lost on the way from the caller and from the called party.
+func mediaOf(c adminapi.Call) string {
+	if len(c.Media) == 0 {
+		return "end to end"
+	}
+	var parts []string
+	for _, m := range c.Media {
+		how := "relayed"
+		if m.Transcoded {
+			how = "converted"
+		}
+		text := m.Kind + " " + how
+		for i, e := range m.Ends {
+			text += []string{" ", " - "}[min(i, 1)] + e.Codec
+		}
+		for _, e := range m.Ends {
+			if e.Lost > 0 && e.Packets > 0 {
+				text += fmt.Sprintf(", %.1f%% lost from the %s", 100*float64(e.Lost)/float64(e.Lost+e.Packets), e.Device)
+			}
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, "; ")
 }
 
 func registrationsCommand() *cobra.Command {

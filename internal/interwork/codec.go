@@ -127,7 +127,7 @@ func (g *Gateway) agreed(kind engine.Kind, offer, took []sdp.Codec) []sdp.Codec 
 		out = append(out, offer[at])
 	}
 	clock := out[0].Clock
-	events := slices.ContainsFunc(took, isEvent)
+	events := slices.ContainsFunc(took, isEvent) || has(ours, out[0]) // keys become tones for who has no events
 	for _, c := range offer {
 		switch {
 		case isEvent(c) && events && has(ours, c) && (c.Clock == clock || c.Clock == 8000),

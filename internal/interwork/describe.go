@@ -124,6 +124,9 @@ func (l *leg) agree(o *offer, i int, m *sdp.Media, d *sdp.Description) *sdp.Medi
 	n.AddCodecs(codecs)
 	x.finish(n, i, kind, codecs)
 	passTime(n, a)
+	if label, ok := m.Attr("label"); ok && x.profile == Lync {
+		n.Add(sdp.Attribute("label", label)) // "main-audio": by this the client knows its streams
+	}
 	n.Add(sdp.Attribute(dir.String(), ""))
 	x.ports[i].Local().Describe(n, false)
 	set(&x.codecs, i, codecs)

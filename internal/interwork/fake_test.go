@@ -210,6 +210,7 @@ type device struct {
 	*stacktest.Peer
 	w    *world
 	id   string
+	epid string // parameter of From
 	cseq int
 	rt   []string // Routes of its dialog
 	tag  string   // its own
@@ -270,8 +271,8 @@ func (d *device) send(method string, cseq int, text string) {
 	if d.far != "" {
 		to += ";tag=" + d.far
 	}
-	head := fmt.Sprintf("%s sip:bob@example.test SIP/2.0\nVia: $via;branch=z9hG4bK%s%s%d;rport\nMax-Forwards: 70\nFrom: <sip:%s@example.test>;tag=%s\nTo: %s\nCall-ID: call\nCSeq: %d %s\nContact: <sip:%s@%s>\n",
-		method, d.id, method, cseq, d.id, d.tag, to, cseq, method, d.id, d.Addr())
+	head := fmt.Sprintf("%s sip:bob@example.test SIP/2.0\nVia: $via;branch=z9hG4bK%s%s%d;rport\nMax-Forwards: 70\nFrom: <sip:%s@example.test>;tag=%s%s\nTo: %s\nCall-ID: call\nCSeq: %d %s\nContact: <sip:%s@%s>\n",
+		method, d.id, method, cseq, d.id, d.tag, d.epid, to, cseq, method, d.id, d.Addr())
 	for _, r := range d.rt {
 		head += r + "\n"
 	}

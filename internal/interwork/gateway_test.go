@@ -1,6 +1,7 @@
 package interwork
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -426,6 +427,68 @@ func TestAlternatives(t *testing.T) {
 	if got := string(m.Header(m.Field(0).ID)); got == "" || !strings.Contains(string(m.Head()), "application/sdp") {
 		t.Errorf("%s", m.Raw())
 	}
+}
+
+// A restart of ICE concerns one end: its port hears of it, and the other end gets the same offer again.
+func TestICERestart(t *testing.T) {
+	w := start(t)
+	alice, phone := w.device("alice"), w.device("phone")
+	w.ring(Phone, phone)
+	o1, _ := talk(t, alice, phone, browser, answerAudio)
+	o1again, _ := talk(t, alice, phone, browser, answerAudio)
+	restart := strings.NewReplacer("a=ice-ufrag:EsAw", "a=ice-ufrag:NewF", "bP+XJMM09aR8AiX1jdukzR6Y", "anotherpasswordof24chars", "o=- 9 2", "o=- 9 3").Replace(browser)
+	o2, _ := talk(t, alice, phone, restart, answerAudio)
+	if o2 != o1again || parse(t, o1).Media[0].MLine().Port != parse(t, o2).Media[0].MLine().Port {
+		t.Errorf("the phone's offer changed:\n%s\n%s", o1again, o2)
+	}
+	p := w.engine.only(t).legs[caller].Transport.(*port)
+	last := p.remotes[len(p.remotes)-1]
+	if last.ICE == nil || last.ICE.Ufrag != "NewF" || last.Answer {
+		t.Errorf("the port heard %+v", last)
+	}
+}
+
+func TestCodecChange(t *testing.T) {
+	w := start(t)
+	alice, phone := w.device("alice"), w.device("phone")
+	w.ring(Phone, phone)
+	talk(t, alice, phone, browser, answerAudio)
+	_, answered := talk(t, alice, phone, browser, strings.Replace(answerAudio, "RTP/AVP 8 97", "RTP/AVP 9 97", 1))
+	wants(t, answered, "m=audio 40002 UDP/TLS/RTP/SAVPF 9 126")
+	// The phone changes to something that the browser does not have: it is converted.
+	ilbc := strings.Replace(browser, " 9 0 8 ", " ", 1)
+	_, answered = talk(t, alice, phone, ilbc, answerAudio)
+	wants(t, answered, "m=audio 40002 UDP/TLS/RTP/SAVPF 111 110 126")
+	if got := w.engine.only(t).String(); !strings.Contains(got, "gets 111=opus") || !strings.Contains(got, "gets 8=PCMA") {
+		t.Error(got)
+	}
+}
+
+// A Lync client and a phone, by their descriptions.
+func TestLyncAndPhone(t *testing.T) {
+	text, err := os.ReadFile("../sdp/testdata/lync.sdp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lync := strings.ReplaceAll(string(text), "\r", "")
+	w := start(t)
+	alice, phone := w.device("alice"), w.device("phone")
+	alice.epid = ";epid=0123456789"
+	w.ring(Unknown, phone)
+	offered, answered := talk(t, alice, phone, lync, answerAudio)
+	wants(t, offered, "m=audio 40000 RTP/AVP ", "a=crypto:1", "a=rtpmap:8 PCMA", "-a=candidate", "-a=ice", "-a=x-")
+	wants(t, answered, "m=audio 40002 RTP/SAVP 8 101", "a=ice-ufrag:u40002", "a=crypto:", "a=label:main-audio", "-a=rtcp-mux")
+	alice.request("BYE", "")
+	phone.gets("BYE")
+	phone.reply(200, "")
+	alice.gets("200")
+
+	w = start(t)
+	caller, bob := w.device("caller"), w.device("bob")
+	w.ring(Lync, bob)
+	offered, answered = talk(t, caller, bob, plainAudio, lync)
+	wants(t, offered, "m=audio 40000 RTP/AVP 0 8", "a=crypto:1", "a=ice-ufrag:u40000", "-a=fingerprint", "-a=mid")
+	wants(t, answered, "m=audio 40002 RTP/AVP ", "-a=crypto", "-a=ice", "-a=x-")
 }
 
 func TestSessionTimer(t *testing.T) {

@@ -33,10 +33,17 @@ type PortRow struct {
 	Listening   []string `json:"listening,omitempty"` // addresses of the running node
 }
 
+// duringCalls are the ranges of which ports are open while a call needs them. No service has them: the proxy puts the
+// media engine between the ends of a call, on every node that passes calls on.
+var duringCalls = map[string]string{porttable.SrvInternalAudioRange: "media", porttable.SrvFeAvVideoRange: "media"}
+
 // PortRows joins the port plan with what services declare. Ports beside the plan are at the end.
 func PortRows(specs []Spec) []*PortRow {
 	owners := map[string][]string{} // by row
 	var extensions []*PortRow
+	for id, name := range duringCalls {
+		owners[id] = append(owners[id], name)
+	}
 	for _, s := range specs {
 		for _, p := range s.Ports {
 			owners[p.Row] = append(owners[p.Row], s.Name)

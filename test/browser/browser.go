@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -51,15 +52,15 @@ var flags = []string{
 	"--remote-debugging-port=0", "about:blank",
 }
 
-// Start starts Chromium with a profile in dir, which must exist and be empty.
-func Start(ctx context.Context, dir string) (*Browser, error) {
+// Start starts Chromium with a profile in dir, which must exist and be empty, and with further flags.
+func Start(ctx context.Context, dir string, more ...string) (*Browser, error) {
 	b := &Browser{done: make(chan struct{}), waiting: map[int]chan answer{}, events: map[string]func(string, json.RawMessage){}}
 	log, err := os.Create(filepath.Join(dir, "chromium.log"))
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	b.cmd = exec.Command("chromium", append([]string{"--user-data-dir=" + dir}, flags...)...)
+	b.cmd = exec.Command("chromium", slices.Concat([]string{"--user-data-dir=" + dir}, more, flags)...)
 	b.cmd.Stdout, b.cmd.Stderr = log, log
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := b.cmd.Start(); err != nil {
