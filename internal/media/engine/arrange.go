@@ -32,7 +32,7 @@ func (p *path) between(from, to *Leg) (n needs, err error) {
 		_, ok := mapped(c, to.Send)
 		shared = shared || ok
 	}
-	code := canHear && canSpeak && (!shared || p.coded || hasEvent(from.Receive) != hasEvent(to.Send))
+	code := canHear && canSpeak && (!shared || p.coded || !keysPass(from.Receive, to.Send))
 	if remote && !shared && !code && from.speaks() && to.listens() {
 		return n, ErrNoCodec
 	}
@@ -73,6 +73,16 @@ func bestRate(cs []sdp.Codec) (rate int, ok bool) {
 func hasEvent(cs []sdp.Codec) bool {
 	_, ok := eventOf(cs, 0)
 	return ok
+}
+
+// keysPass reports whether telephone-event of the speaker is one that the listener knows, or neither has any.
+func keysPass(from, to []sdp.Codec) bool {
+	for _, c := range from {
+		if _, ok := mapped(c, to); ok && isEvent(c) {
+			return true
+		}
+	}
+	return !hasEvent(from) && !hasEvent(to)
 }
 
 // canCode reports whether the path could decode and encode.

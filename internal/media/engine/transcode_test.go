@@ -249,6 +249,17 @@ func TestKeys(t *testing.T) {
 		t.Errorf("tones: %q, told %q", got, told)
 	}
 
+	// The clocks of the events differ, as those of a phone and of a browser may.
+	told = ""
+	a, b = newPhone(t, pcmu, 440), newPhone(t, pcmu, 700)
+	b.keys = dtmf.NewReceiver(48000)
+	fast := events(110)
+	fast.Clock = 48000
+	run(leg(a.w, pcmu, events(101)), leg(b.w, pcmu, fast), a, b)
+	if b.events != "1(120) 5(120) #(120) " || told != "15#" {
+		t.Errorf("events of another clock: %q, told %q", b.events, told)
+	}
+
 	// And back.
 	a, b = newPhone(t, pcma, 440), newPhone(t, wideband, 700)
 	one := leg(a.w, pcma)
