@@ -24,10 +24,13 @@ bench-presence: ## presence of a thousand signed-in users, that of standard ones
 bench-media: ## media relayed and converted beside rtpengine, into bench/results, in three minutes
 	go run -tags opus ./bench/mediabench -results bench/results
 
+bench-turn: ## the media relay beside coturn, into bench/results, in two minutes
+	go run ./bench/turnbench -results bench/results
+
 bench-plan: ## the whole plan of 80,000 users
 	go test -run '^$$' -bench Large ./internal/plan/render
 
 help:
 	@grep -E '^[a-z-]+: +##' $(MAKEFILE_LIST) | sed 's/: *## /\t/'
 
-.PHONY: demo build test load fuzz bench-sip bench-presence bench-media bench-plan help
+.PHONY: demo build test load fuzz bench-sip bench-presence bench-media bench-turn bench-plan help
