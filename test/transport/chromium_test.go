@@ -284,6 +284,14 @@ func call(t *testing.T, ctx context.Context, p *browser.Page, m *mirror, express
 		}
 		t.Fatalf("%v\n%v", err, s)
 	}
+	await(t, ctx, "the path", func() bool { // after a restart the old one is used until then
+		for _, x := range m.transports {
+			if x.Stats().State != transport.Connected {
+				return false
+			}
+		}
+		return true
+	})
 	var s struct {
 		Audio, Frames int
 		Transports    []struct{ DTLS, Version, Cipher, ICE, Type string }

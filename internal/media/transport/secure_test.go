@@ -217,6 +217,32 @@ func TestAgree(t *testing.T) {
 	}
 }
 
+// TestOptional: a peer that was offered keys may do without where that is allowed, and with them later; where it is not
+// allowed, or something else was offered, nothing changes.
+func TestOptional(t *testing.T) {
+	a, b := open(t, Config{Security: sdp.SDES, AllowPlain: true}), open(t, Config{})
+	set(t, b, Remote{RTP: a.bases()[0], RTCP: a.bases()[1]})
+	set(t, a, describe(t, b, false))
+	talk(t, a, b, 1, 1)
+	if s := a.Stats(); s.Keys != "none" || a.Local().Keying != sdp.Plain || len(a.Local().Crypto) != 0 {
+		t.Errorf("%+v", s)
+	}
+	x := open(t, Config{Security: sdp.SDES})
+	set(t, x, describe(t, open(t, Config{Security: sdp.SDES}), true))
+	before := x.Local()
+	for _, r := range []Remote{describe(t, b, false), {Keying: sdp.DTLS}, {Keying: sdp.SDES}} {
+		if err := x.SetRemote(r); err == nil {
+			t.Errorf("%v was agreed to", r.Keying)
+		}
+	}
+	if after := x.Local(); after.Keying != before.Keying || !bytes.Equal(after.Crypto[0].Key, before.Crypto[0].Key) {
+		t.Errorf("%+v became %+v", before, after)
+	}
+	c := open(t, Config{Security: sdp.SDES})
+	join(t, c, a)
+	talk(t, a, c, 1, 2)
+}
+
 // TestMKI: packets carry the identifier that the line announced, and are not taken without.
 func TestMKI(t *testing.T) {
 	s, key := suites[0], bytes.Repeat([]byte{1}, 30)
