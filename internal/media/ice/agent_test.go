@@ -237,6 +237,23 @@ func TestTranslated(t *testing.T) {
 	}
 }
 
+// TestNames: the candidates of a browser that hides its addresses are names; its checks show where it is.
+func TestNames(t *testing.T) {
+	for _, offers := range []bool{true, false} {
+		a, b := pairOf(1, Config{}, Config{})
+		n := newNetwork(t, a, b)
+		named := b.Candidates()
+		for i := range named {
+			named[i].Address = "b8d2e4f0-0000-4000-8000-000000000000.local"
+		}
+		n.describe(b, a, !offers)
+		a.do(n, a.SetRemote(n.now, b.Local(), named, 1, offers))
+		if n.run(5*time.Second, connected(a, b)); a.Selected(0) != b.config.Bases[0] || !connected(a, b)() {
+			t.Errorf("offers %v: %v, %v and %v", offers, a.Selected(0), a.state, b.state)
+		}
+	}
+}
+
 // TestConflict: both believe to control, or neither does (7.3.1.1).
 func TestConflict(t *testing.T) {
 	for _, both := range []bool{true, false} {

@@ -11,9 +11,10 @@
 //
 //   - With ICE: from where a check with our password came, or answered one of ours.
 //   - Without ICE: from the address that the description named, and from the address that its signalling came from
-//     (Remote.Source), since behind a translator of addresses the two differ. Plain RTP takes the first source of these
-//     two that sends two packets in order, and keeps to it until a description names another address: nobody takes over
-//     a stream that runs. SRTP follows a change of the port, because its packets prove who sends.
+//     (Remote.Source), since behind a translator of addresses the two differ. Plain RTP takes the named port, or the
+//     first other source of these two addresses that sends two packets in order, and keeps to whichever came first until
+//     a description names another address: nobody takes over a stream that runs. SRTP follows a change of the port,
+//     because its packets prove who sends.
 //
 // Media is sent to where it comes from (symmetric RTP, RFC 4961).
 package transport
