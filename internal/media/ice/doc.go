@@ -13,5 +13,6 @@
 // of browsers): their checks come by themselves.
 //
 // A description names addresses that need not be the peer's. What it can have this server send there is bounded (RFC
-// 8445 19.5.1): maxRemote candidates, maxPairs pairs, one datagram in Ta, and seven in all to each, none after expiry.
+// 8445 19.5.1): maxRemote candidates, maxPairs pairs, one check in Ta, and seven in all to each address (in two forms to
+// Lync clients), none after expiry; more only to where a check with our password came from, and there 28.
 package ice
