@@ -25,7 +25,7 @@ export async function page(path) {
   const draw = (more) => fill(results, table({ caption: t('nav.audit'), rows: records, empty: t('audit.none'), columns: [
     { label: t('audit.at'), class: 'main', cell: (r) => moment(r.at) }, { label: t('audit.who'), cell: (r) => r.who },
     { label: t('audit.from'), cell: (r) => r.from || t('audit.socket') }, { label: t('audit.action'), cell: (r) => h('code', {}, r.action) },
-    { label: t('audit.object'), cell: (r) => r.object }, { label: t('audit.what'), cell: detail }] }),
+    { label: t('audit.subject'), cell: (r) => r.object }, { label: t('audit.what'), cell: detail }] }),
   more && h('div', { class: 'buttons' }, h('button', { type: 'button', 'data-key': 'more', onclick: busy(() => load(true)) }, t('list.more'))));
   await load(false);
   return { title: t('nav.audit'), el: h('div', {}, error.el, h('form', { class: 'tools', role: 'search', onsubmit: (e) => { e.preventDefault(); load(false); } }, object, who, h('button', { type: 'submit' }, t('button.show'))), results) };

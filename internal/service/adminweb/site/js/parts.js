@@ -7,10 +7,13 @@ import { t, language } from './i18n.js';
 export function table({ caption, columns, rows, empty }) {
   if (!rows.length) return h('p', { class: 'empty' }, empty ?? t('list.empty'));
   // Roles are spelled out because "display" takes them away from table elements.
-  return h('div', { class: 'table', tabindex: '-1' }, h('table', { role: 'table' },
+  const el = h('div', { class: 'table' }, h('table', { role: 'table' },
     h('caption', { class: 'unseen' }, caption),
     h('thead', { role: 'rowgroup' }, h('tr', { role: 'row' }, columns.map((c) => h('th', { role: 'columnheader', scope: 'col', class: c.class }, c.label)))),
-    h('tbody', { role: 'rowgroup' }, rows.map((r) => h('tr', { role: 'row' }, columns.map((c) => h('td', { role: 'cell', class: c.class, 'data-label': c.label }, c.cell(r))))))));
+    h('tbody', { role: 'rowgroup' }, rows.map((r) => h('tr', { role: 'row' }, columns.map((c) => h('td', { role: 'cell', class: c.class, 'data-label': c.label }, h('div', {}, c.cell(r)))))))));
+  // What scrolls must be reached by keyboard; what does not is no stop on the way.
+  new ResizeObserver(() => { if (el.scrollWidth > el.clientWidth) el.tabIndex = 0; else el.removeAttribute('tabindex'); }).observe(el);
+  return el;
 }
 
 /** Names and values. */

@@ -34,10 +34,10 @@ export function shell(app, me) {
       [name, h('a', { href: `#/${name}` }, icon(glyph), h('span', {}, t(`nav.${name}`)))]));
     const nav = h('nav', { id: 'nav', 'aria-label': t('nav.label') }, h('ul', {}, Object.values(links).map((a) => h('li', {}, a))));
     const menu = h('button', { type: 'button', class: 'menu', 'aria-expanded': 'false', 'aria-controls': 'nav', 'aria-label': t('nav.menu'), onclick: () => show(!frame.classList.contains('open')) }, icon('menu'));
-    const out = h('button', { type: 'button', id: 'sign-out', class: 'quiet', onclick: signOut }, icon('door'), h('span', {}, t('app.signout')));
+    const out = h('button', { type: 'button', id: 'sign-out', class: 'quiet', 'aria-label': t('app.signout'), title: t('app.signout'), onclick: signOut }, icon('door'), h('span', {}, t('app.signout')));
     const frame = h('div', { class: 'frame' },
       h('a', { class: 'skip', href: '#main', onclick: (e) => { e.preventDefault(); main.focus(); } }, t('nav.skip')),
-      h('header', {}, menu, h('a', { class: 'brand', href: '#/overview' }, h('img', { src: 'icon.svg', alt: '', width: 28, height: 28 }), h('span', {}, 'Parley')),
+      h('header', {}, menu, h('a', { class: 'brand', href: '#/overview', 'aria-label': 'Parley' }, h('img', { src: 'icon.svg', alt: '', width: 28, height: 28 }), h('span', {}, 'Parley')),
         h('p', { class: 'me' }, h('span', {}, me.name), h('span', { class: 'hint' }, t(`role.${me.role}`))), out),
       h('div', { class: 'side' }, nav, languageChoice()), main);
 

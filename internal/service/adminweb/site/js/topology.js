@@ -12,7 +12,17 @@ const states = { served: 'good', 'client side': 'plain', 'not yet': 'off' };
 function drawing(site) {
   const svg = new DOMParser().parseFromString(site.drawing.replace('<svg ', '<svg xmlns="http://www.w3.org/2000/svg" '), 'image/svg+xml').documentElement;
   if (svg.localName !== 'svg') return h('p', {}, site.name);
-  return h('div', { class: 'drawing', tabindex: '0', role: 'group', 'aria-label': t('topology.drawing', { site: site.name }) }, document.importNode(svg, true));
+  const el = document.importNode(svg, true);
+  // What is drawn is shown as large as it is, without the room that the plan leaves for what this site has not.
+  new ResizeObserver((_, watch) => {
+    const box = el.getBBox();
+    if (!box.width) return; // not shown yet
+    watch.disconnect();
+    el.setAttribute('viewBox', [box.x - 8, box.y - 8, box.width + 16, box.height + 16].join(' '));
+    el.setAttribute('width', box.width + 16);
+    if (box.width > 900) el.classList.add('wide');
+  }).observe(el);
+  return h('div', { class: 'drawing', tabindex: '0', role: 'group', 'aria-label': t('topology.drawing', { site: site.name }) }, el);
 }
 
 export async function page() {
