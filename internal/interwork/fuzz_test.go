@@ -35,7 +35,7 @@ func FuzzRewrite(f *testing.F) {
 		eng := newFake()
 		g := New(Config{Start: func() (Engine, error) { return eng, nil }, Log: slog.New(slog.DiscardHandler),
 			Listen: func(*flow.Flow) netip.Addr { return ours }})
-		s := g.session(sessionKey{"call", "tag"}, &end{profile: Profile(p % 5)})
+		s, _ := g.session(sessionKey{"call", "tag"}, &end{profile: Profile(p % 5)}, "")
 		s.mu.Lock()
 		l := s.newLeg(&end{profile: Profile(q % 5)})
 		from := 0

@@ -45,6 +45,7 @@ type Gateway struct {
 	closed   bool
 	sessions map[sessionKey]*session
 	byID     map[string]int // sessions by Call-ID
+	users    map[string]int // and by who calls
 }
 
 // Counters only grow.
@@ -62,7 +63,7 @@ func New(c Config) *Gateway {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Gateway{cfg: c, sessions: map[sessionKey]*session{}, byID: map[string]int{}}
+	return &Gateway{cfg: c, sessions: map[sessionKey]*session{}, byID: map[string]int{}, users: map[string]int{}}
 }
 
 // Counters returns the live counters.
@@ -135,18 +136,28 @@ func (g *Gateway) within(tx *stack.ServerTxn, m *sip.Message) proxy.Exchange {
 	return &inside{l: l, from: from, m: m}
 }
 
-// session makes the session of a call. There is none when there is one already: the call has come back in a circle.
-func (g *Gateway) session(key sessionKey, from *end) *session {
+// perUser is how many calls of one user may pass through at a time, so that nobody takes all ports.
+const perUser = 50
+
+// session makes the session of a call. There is none, and no error, when there is one already: the call has come back
+// in a circle. User is who calls, if it is a user.
+func (g *Gateway) session(key sessionKey, from *end, user string) (*session, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed || g.sessions[key] != nil {
-		return nil
+		return nil, nil
 	}
-	s := &session{g: g, key: key, caller: from, started: g.cfg.Now()}
+	if user != "" {
+		if g.users[user] >= perUser {
+			return nil, sip.Errorf(503, "more than %d calls of one user pass through", perUser)
+		}
+		g.users[user]++
+	}
+	s := &session{g: g, key: key, user: user, caller: from, started: g.cfg.Now()}
 	g.sessions[key] = s
 	g.byID[key.id]++
 	g.counts.Sessions.Add(1)
-	return s
+	return s, nil
 }
 
 func (g *Gateway) forget(s *session) {
@@ -158,6 +169,12 @@ func (g *Gateway) forget(s *session) {
 	delete(g.sessions, s.key)
 	if g.byID[s.key.id]--; g.byID[s.key.id] <= 0 {
 		delete(g.byID, s.key.id)
+	}
+	if s.user == "" {
+		return
+	}
+	if g.users[s.user]--; g.users[s.user] <= 0 {
+		delete(g.users, s.user)
 	}
 }
 

@@ -2,6 +2,7 @@ package interwork
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -400,6 +401,34 @@ func TestNoPorts(t *testing.T) {
 	bob.Quiet()
 	if len(w.g.sessions) != 0 {
 		t.Error("a session is left")
+	}
+}
+
+// One user cannot take all ports.
+func TestCallsOfOneUserAreBounded(t *testing.T) {
+	g := start(t).g
+	key := func(n int) sessionKey { return sessionKey{id: strconv.Itoa(n)} }
+	var first *session
+	for n := range perUser {
+		s, err := g.session(key(n), &end{}, "alice@example.test")
+		if s == nil || err != nil {
+			t.Fatal(n, err)
+		}
+		if first == nil {
+			first = s
+		}
+	}
+	if s, err := g.session(key(perUser), &end{}, "alice@example.test"); s != nil || err == nil {
+		t.Error("one more was let in")
+	}
+	if s, err := g.session(key(perUser), &end{}, "bob@example.test"); s == nil || err != nil {
+		t.Error(err)
+	}
+	first.mu.Lock()
+	first.close()
+	first.mu.Unlock()
+	if s, err := g.session(key(0), &end{}, "alice@example.test"); s == nil || err != nil {
+		t.Error(err)
 	}
 }
 

@@ -200,10 +200,11 @@ func (x *invite) engage(br *branch) (*sip.Body, error) {
 	}
 	br.to.profile = br.way.profile(br.to.profile)
 	if x.s == nil || x.s.isClosed() {
-		x.s = x.g.session(sessionKey{string(x.m.CallID()), string(x.m.FromTag())}, x.from)
-		if x.s == nil {
-			return nil, nil
+		s, err := x.session()
+		if s == nil {
+			return nil, err
 		}
+		x.s = s
 	}
 	s := x.s
 	s.mu.Lock()
@@ -222,6 +223,14 @@ func (x *invite) engage(br *branch) (*sip.Body, error) {
 	}
 	br.offer, br.seen = o, nil
 	return bodyOf(o.built), nil
+}
+
+func (x *invite) session() (*session, error) {
+	user := ""
+	if id := x.tx.Identity(); id.Class == uc.Client {
+		user = string(id.AOR)
+	}
+	return x.g.session(sessionKey{string(x.m.CallID()), string(x.m.FromTag())}, x.from, user)
 }
 
 func (s *session) isClosed() bool {
@@ -243,9 +252,6 @@ func (x *invite) Again(i int, b *proxy.Branch, m *sip.Message) bool {
 	}
 	if bound, ok := b.Tag.(*binding.Binding); ok && bound.Node != "" {
 		return false // another member of the pool has tried what there is to try
-	}
-	if br.way == untouched {
-		x.g.memory.learn(br.to.id, Unknown, x.class, 0, x.g.cfg.Now())
 	}
 	for _, w := range []way{asPhone, asSecure} {
 		if !br.tried[w] {
@@ -288,7 +294,11 @@ func (x *invite) Response(i int, _ *proxy.Branch, m *sip.Message) *sip.Body {
 			s.taken = l
 		}
 		s.refreshed(m)
-		x.g.memory.learn(br.to.id, br.to.profile, 0, 0, x.g.cfg.Now())
+		refused := class(0) // only now it is known that the way was wrong, and not the call
+		if br.tried[untouched] {
+			refused = x.class
+		}
+		x.g.memory.learn(br.to.id, br.to.profile, refused, 0, x.g.cfg.Now())
 	}
 	var body *sip.Body
 	if text != nil {
@@ -374,7 +384,7 @@ func (x *invite) offered(br *branch, text []byte) {
 	if caller == Unknown {
 		x.from.profile = Phone
 	}
-	s := x.g.session(sessionKey{string(x.m.CallID()), string(x.m.FromTag())}, x.from)
+	s, _ := x.session()
 	if s == nil {
 		return
 	}

@@ -22,8 +22,9 @@ const (
 
 // session is what the engine does for one call: all legs with one Call-ID and caller's tag.
 type session struct {
-	g   *Gateway
-	key sessionKey
+	g    *Gateway
+	key  sessionKey
+	user string
 
 	mu       sync.Mutex // held while the engine is called; RTP never takes it
 	closed   bool
