@@ -18,7 +18,7 @@ type decoder interface {
 	decode(pcm []int16, payload []byte) (int, error)
 	// conceal fills pcm in place of a lost packet, of which next may carry a copy; false when the codec has no way.
 	conceal(pcm []int16, next []byte) bool
-	reset()
+	reset() // forgets what was heard: another source begins
 	close()
 }
 
@@ -28,7 +28,6 @@ type encoder interface {
 	encode(dst []byte, pcm []int16) (int, error)
 	// loss says how many of a hundred packets do not arrive.
 	loss(percent int)
-	reset()
 	close()
 }
 
@@ -140,7 +139,6 @@ type wideEncoder struct{ *g722.Encoder }
 func (wideEncoder) rate() int                                   { return 16000 }
 func (e wideEncoder) encode(b []byte, pcm []int16) (int, error) { return e.Encode(b, pcm), nil }
 func (wideEncoder) loss(int)                                    {}
-func (e wideEncoder) reset()                                    { e.Reset() }
 func (wideEncoder) close()                                      {}
 
 type opusDecoder struct {
@@ -167,5 +165,4 @@ type opusEncoder struct {
 func (e opusEncoder) rate() int                                 { return e.hertz }
 func (e opusEncoder) encode(b []byte, pcm []int16) (int, error) { return e.Encode(b, pcm) }
 func (e opusEncoder) loss(percent int)                          { e.SetLoss(percent) }
-func (e opusEncoder) reset()                                    { e.Reset() }
 func (e opusEncoder) close()                                    { e.Close() }

@@ -131,6 +131,13 @@ func (h *hearing) put(now time.Duration, at time.Time, ssrc uint32, seq uint16, 
 	if !ok {
 		return false
 	}
+	if first {
+		for _, v := range h.voices {
+			if v != nil {
+				v.reset()
+			}
+		}
+	}
 	if b := h.clock(clock); first || b != h.current {
 		h.current.Reset()
 		h.current = b

@@ -99,11 +99,12 @@ func (l *Leg) check(kind Kind) error {
 
 const maxPacketTime = 200 * time.Millisecond
 
-// sends reports whether the peer of a leg may be heard, and hears whether something may be sent to it.
+// speaks reports whether the leg may be heard.
 func (l *Leg) speaks() bool {
 	return l.Transport == nil && l.Source != nil || l.Transport != nil && l.Direction&sdp.RecvOnly != 0
 }
 
+// listens reports whether something may be said to the leg.
 func (l *Leg) listens() bool {
 	return l.Transport == nil && l.Sink != nil || l.Transport != nil && l.Direction&sdp.SendOnly != 0
 }
