@@ -80,7 +80,7 @@ func newSpeech(cs []sdp.Codec, rate int, packet time.Duration) (*speech, error) 
 	}
 	if ev, ok := eventOf(cs, c.Clock); ok {
 		s.event = &ev
-		s.digits = dtmf.NewSender(ev.Clock/50, int(keyGap)*ev.Clock/int(time.Second))
+		s.digits = dtmf.NewSender(ev.Clock/50, count(keyGap, ev.Clock))
 	}
 	return s, nil
 }
@@ -159,5 +159,8 @@ func (s *speech) sendEvent(p *path, e dtmf.Packet, now time.Time) {
 
 // press sends a digit as an event; false when the peer has none, or too many wait.
 func (s *speech) press(e dtmf.Event) bool {
-	return s.digits != nil && s.digits.Press(e, int(keyLength)*s.event.Clock/int(time.Second))
+	return s.digits != nil && s.digits.Press(e, count(keyLength, s.event.Clock))
 }
+
+// count is how many units of a clock, or samples of a rate, a time has.
+func count(d time.Duration, hertz int) int { return int(int64(d) * int64(hertz) / int64(time.Second)) }

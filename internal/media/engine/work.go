@@ -180,7 +180,7 @@ func (k *keyTones) fill(frame []int16) bool {
 	k.player.Fill(frame)
 	k.samples += len(frame)
 	held := k.down && k.n == 1
-	if !held && k.samples >= int(leastTone)*k.rate/int(time.Second) {
+	if !held && k.samples >= count(leastTone, k.rate) {
 		k.next()
 	}
 	return true
@@ -188,7 +188,7 @@ func (k *keyTones) fill(frame []int16) bool {
 
 func (k *keyTones) next() {
 	k.n = copy(k.queue[:], k.queue[1:k.n])
-	k.player, k.gap = nil, int(keyGap)*k.rate/int(time.Second)
+	k.player, k.gap = nil, count(keyGap, k.rate)
 }
 
 // put takes a packet of a voice or of noise.
