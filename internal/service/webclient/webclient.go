@@ -5,6 +5,7 @@ package webclient
 
 import (
 	"context"
+	"embed"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"parley/internal/httpd"
 	"parley/internal/service"
 	"parley/internal/topology"
+	"parley/internal/website"
 )
 
 // Paths of the service.
@@ -21,6 +23,9 @@ const (
 	configPath = Path + "config.json"  // what the page must know before anybody signs in
 	shellPath  = Path + "offline.json" // what the service worker keeps
 )
+
+//go:embed site
+var site embed.FS
 
 // Spec declares the service.
 var Spec = service.Spec{
@@ -35,24 +40,24 @@ var Spec = service.Spec{
 // Service is the running service.
 type Service struct {
 	host  service.Host
-	files map[string]*file
+	pages *website.Site
 	shell []byte // JSON: paths of all files
 }
 
 // New builds the service. It starts nothing.
 func New(h service.Host) (*Service, error) {
-	files, err := load()
+	pages, err := website.Load(site, "site")
 	if err != nil {
 		return nil, err
 	}
 	var names []string
-	for name := range files {
+	for _, name := range pages.Names() {
 		if !strings.HasSuffix(name, ".txt") {
 			names = append(names, name)
 		}
 	}
 	shell, err := json.Marshal(names)
-	return &Service{host: h, files: files, shell: shell}, err
+	return &Service{host: h, pages: pages, shell: shell}, err
 }
 
 // Start has nothing to acquire.
@@ -77,7 +82,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.host.Web.WebSocket.ServeHTTP(w, r)
 		return
 	}
-	harden(w.Header())
+	website.Harden(w.Header(), policy, permissions)
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		w.WriteHeader(http.StatusMethodNotAllowed)
@@ -96,12 +101,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if name == "" {
 			name = "index.html"
 		}
-		f, ok := s.files[name]
-		if !ok {
-			http.NotFound(w, r)
-			return
-		}
-		f.serve(w, r)
+		s.pages.Serve(w, r, name)
 	}
 }
 
@@ -115,12 +115,4 @@ func writeJSON(w http.ResponseWriter, v any) {
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; " +
 	"media-src 'self' blob: mediastream:; manifest-src 'self'; worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-func harden(h http.Header) {
-	h.Set("Content-Security-Policy", policy)
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Permissions-Policy", "camera=(self), microphone=(self), display-capture=(self), autoplay=(self), speaker-selection=(self), geolocation=(), usb=(), payment=()")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY") // for browsers without frame-ancestors
-}
+const permissions = "camera=(self), microphone=(self), display-capture=(self), autoplay=(self), speaker-selection=(self), geolocation=(), usb=(), payment=()"

@@ -44,7 +44,7 @@ export class Call extends EventTarget {
   begin = 0; at = Date.now(); text = ''; mismatch = false;
   lost = 0; // since when no media came through, 0 while it does
   origin = null; // the call that waits while this one asks whether it may be handed over
-  transferring = false; replaced = false;
+  transferring = false; replaced = false; given = null; // whom we handed over to the peer
   sound = new Audio();
   #agent; #relay; #timer; #failures = 0;
 
@@ -212,7 +212,7 @@ export class Call extends EventTarget {
       this.hangUp();
     } catch (e) {
       this.transferring = false;
-      if (!this.over && this.held) await this.hold();
+      if (!this.over && this.held && !instead) await this.hold();
       throw e;
     } finally {
       this.changed();
@@ -418,8 +418,19 @@ export class Calls extends EventTarget {
 
   /** Brings the two together who wait for each other, and leaves. */
   async complete() {
-    const { origin } = this.current;
-    await origin?.refer(this.current.contact, this.current);
+    const { current } = this;
+    const { origin } = current;
+    if (!origin) return;
+    Object.assign(current, { transferring: true, given: origin.peer });
+    try {
+      await origin.refer(current.contact, current);
+      current.hangUp(); // the other side has done so, if it knows what to do
+    } catch (e) {
+      Object.assign(current, { transferring: false, given: null });
+      throw e;
+    } finally {
+      current.changed();
+    }
   }
 
   /** Goes on with the call that waits, and holds the other. */

@@ -69,7 +69,7 @@ export function callView({ people, calls }) {
   }
 
   function says(c) {
-    if (c.state === 'ended') return t(c.text, { name: people.nameOf(c.peer) });
+    if (c.state === 'ended') return t(c.text, { name: people.nameOf(c.given ?? c.peer) });
     if (c.state === 'incoming') return t(c.video ? 'call.incomingvideo' : 'call.incoming');
     if (c.transferring) return t('call.handing');
     if (c.lost) return t('call.reconnecting');
