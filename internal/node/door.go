@@ -216,7 +216,7 @@ func (d *door) ask(c net.Conn) (known net.Conn, relay bool) {
 		return nil, false
 	}
 	if beginsTURN(first[0]) {
-		return &prefixed{t, first[:]}, true
+		return &prefixedTLS{prefixed{t, first[:]}, t}, true
 	}
 	if d.site == nil {
 		return nil, false
@@ -268,7 +268,7 @@ func (p *prefixed) Read(b []byte) (int, error) {
 	return p.Conn.Read(b)
 }
 
-// prefixedTLS says of its TLS what httpd asks for.
+// prefixedTLS says of its TLS what httpd and the relay ask for.
 type prefixedTLS struct {
 	prefixed
 	tls *tls.Conn

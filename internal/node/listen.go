@@ -98,6 +98,13 @@ func (n *Node) addresses(p service.Port, cfg config.Listen) ([]netip.AddrPort, e
 	if err != nil {
 		return nil, err
 	}
+	if m, ok := n.topo.Current().Node(n.file.Load().Node.FQDN); ok && p.Inner && len(m.Addresses) > 0 {
+		var out []netip.AddrPort
+		for _, a := range m.Addresses {
+			out = append(out, netip.AddrPortFrom(a, number))
+		}
+		return out, nil
+	}
 	if len(cfg.Addresses) == 0 {
 		return []netip.AddrPort{netip.AddrPortFrom(netip.IPv6Unspecified(), number)}, nil
 	}

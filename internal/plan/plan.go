@@ -147,6 +147,7 @@ func Resolve(s *topology.Snapshot) *Plan {
 	r.webApps()
 	r.trusted()
 	r.edges()
+	r.relays()
 	r.proxies()
 	r.clients()
 	p := &Plan{Topology: s, Flows: r.flows, split: make([]*flowSides, len(r.flows))}

@@ -141,6 +141,24 @@ func (r *resolver) edgeInside(p *topology.Pool) {
 	}
 }
 
+// relays adds the media relays of Front Ends, which stand in for an Edge: people outside reach them where remote access is
+// wanted.
+func (r *resolver) relays() {
+	for _, p := range r.pools(func(p *topology.Pool) bool { return p.Kind != topology.Edge && p.Has(topology.RoleMediaRelay) }) {
+		self := r.pool(p)
+		from := r.clientZones()
+		if r.has(p, topology.RemoteAccess) {
+			any := r.outside("anyone outside")
+			from = append(from, any)
+			r.factOn("edge-ext-av-range-out", self, any, ports(p.EdgeSettings.RelayPorts()))
+		}
+		for _, c := range from {
+			r.flow(porttable.CliTurn3478, c, self, "")
+			r.flow(porttable.CliTurn443, c, self, "")
+		}
+	}
+}
+
 // proxies adds reverse proxies.
 func (r *resolver) proxies() {
 	for i := range r.t.ReverseProxies {

@@ -81,6 +81,7 @@ type Port struct {
 	Transport  Transport
 	ClientCert ClientCert
 	External   bool // of web sites: for those who come from outside, by the reverse proxy
+	Inner      bool // of an Edge: on the addresses of its inner side only
 
 	// Optional listeners open only when the node file switches them on
 	// (listen.enable in parley.toml); the others always.

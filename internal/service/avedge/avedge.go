@@ -29,7 +29,7 @@ var relayRoles = []topology.Role{topology.RoleEdge, topology.RoleMediaRelay}
 var (
 	portUDP = service.Port{Row: porttable.CliTurn3478, Transport: service.TURNUDP, Roles: relayRoles}
 	portTCP = service.Port{Row: porttable.CliTurn443, Transport: service.TURNTCP, Roles: relayRoles}
-	portAsk = service.Port{Row: "ext-edge-mras-5062", Transport: service.TLS, ClientCert: service.RequireClientCert, Number: 5062,
+	portAsk = service.Port{Row: "ext-edge-mras-5062", Transport: service.TLS, ClientCert: service.RequireClientCert, Number: 5062, Inner: true,
 		Extension: "Credentials for the media relay, on the inner side of an Edge (row edge-int-auth-5062 of the plan)",
 		Roles:     []topology.Role{topology.RoleEdge}}
 )

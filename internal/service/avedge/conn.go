@@ -44,6 +44,7 @@ type conn struct {
 	c       net.Conn
 	framing framing // set before anything is sent
 	run     func()  // flush, made once
+	secure  bool    // TLS
 
 	mu      sync.Mutex
 	queue   []byte
@@ -165,7 +166,7 @@ func (c *conn) flush() {
 		c.queue = c.spare[:0]
 		c.mu.Unlock()
 		c.c.SetWriteDeadline(time.Now().Add(writeTime))
-		_, err := c.c.Write(b)
+		err := c.write(b)
 		c.mu.Lock()
 		c.spare = b
 		if err != nil {
@@ -176,4 +177,25 @@ func (c *conn) flush() {
 			c.c.Close() // the reader ends
 		}
 	}
+}
+
+// write writes whole messages. Each gets a record of its own where there is TLS: turnutils_uclient takes a record for a
+// message.
+func (c *conn) write(b []byte) error {
+	for len(b) > 0 {
+		n := len(b)
+		if c.secure && c.framing == plain {
+			n = int(binary.BigEndian.Uint16(b[2:]))
+			if b[0]&0xC0 == 0x40 {
+				n = 4 + (n+3)&^3
+			} else {
+				n += 20
+			}
+		}
+		if _, err := c.c.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
 }

@@ -3,6 +3,7 @@ package avedge
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"parley/internal/media/turn"
@@ -82,6 +84,9 @@ func (r *relay) address(v6 bool) (bind, shown netip.Addr) {
 func (r *relay) listen(at netip.AddrPort) (netip.AddrPort, error) {
 	// A first socket that does not share its port shows whether another process has it.
 	alone, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+	if errors.Is(err, syscall.EAFNOSUPPORT) && at.Addr() == netip.IPv6Unspecified() {
+		return r.listen(netip.AddrPortFrom(netip.IPv4Unspecified(), at.Port())) // a machine without IPv6
+	}
 	if err != nil {
 		return at, err
 	}
@@ -107,6 +112,7 @@ func (r *relay) serve(nc net.Conn) {
 	w := r.workers[id%uint64(len(r.workers))]
 	c := &conn{w: w, c: nc, tuple: turn.Tuple{Remote: remote, Local: local.Addr(), Conn: id}}
 	c.run = c.flush
+	_, c.secure = nc.(interface{ ConnectionState() tls.ConnectionState })
 	host := remote.Addr()
 	r.mu.Lock()
 	if r.closed || len(r.all) >= maxConns || r.conns[host] >= maxConnsPerHost {

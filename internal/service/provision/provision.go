@@ -205,7 +205,7 @@ func settings(nameAndValue ...string) []provisioning.Setting {
 // serverConfiguration leaves out what is not served: without focusFactoryUri there
 // are no conferences, without mrasUri no relay. Encryption is optional because phones without it are allowed.
 func (s *Service) serverConfiguration(u *directory.User) []provisioning.Setting {
-	return append(append(s.mediaPorts(), s.addressBook()...), settings(
+	return append(append(append(s.mediaPorts(), s.addressBook()...), s.relay()...), settings(
 		"ucPC2PCAVEncryption", "SupportEncryption",
 		"ucMaxVideoRateAllowed", "Hd720p-1.5M",
 		"ucEnableSipSecurityMode", "High",
@@ -215,6 +215,15 @@ func (s *Service) serverConfiguration(u *directory.User) []provisioning.Setting 
 		"updatesServerEnabled", no,
 		"loggingLevel", "Off",
 	)...)
+}
+
+// relay says where clients get credentials for the media relay, when the topology has one for this pool. The service avedge
+// answers there.
+func (s *Service) relay() []provisioning.Setting {
+	if _, ok := s.host.Topology().RelayPool(topology.FQDN(s.host.Node.Pool)); !ok {
+		return nil
+	}
+	return settings("mrasUri", "sip:mras@"+s.host.Node.Pool)
 }
 
 // mediaPorts are the ranges of the conferencing configuration at the site of this

@@ -56,7 +56,10 @@ func TestAskOnce(t *testing.T) {
 	if v := root.Kid("provisionGroup").KidText("ucPC2PCAVEncryption"); v != "SupportEncryption" {
 		t.Errorf("encryption %q", v)
 	}
-	for _, missing := range []string{"focusFactoryUri", "mrasUri", "dlxInternalUrl", "absInternalServerUrl"} {
+	if v := root.Kid("provisionGroup").KidText("mrasUri"); v != "sip:mras@server.example.test" {
+		t.Errorf("relay credentials at %q", v)
+	}
+	for _, missing := range []string{"focusFactoryUri", "dlxInternalUrl", "absInternalServerUrl"} {
 		if strings.Contains(m.Body, missing) {
 			t.Errorf("%s is told and not served", missing)
 		}
