@@ -142,20 +142,6 @@ func Harden(h http.Header, contents, permissions string) {
 	h.Set("X-Frame-Options", "DENY") // for browsers without frame-ancestors
 }
 
-// ToTLS leads a request that came in clear to a path over TLS. Other methods than GET and HEAD carry what must not be
-// sent again, and are refused with the sentence.
-func ToTLS(w http.ResponseWriter, r *http.Request, path, sentence string) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		http.Error(w, sentence, http.StatusForbidden)
-		return
-	}
-	name, port, ok := strings.Cut(r.Host, ":")
-	if !ok || strings.HasPrefix(r.Host, "[") || port != "80" && port != "8080" {
-		name = r.Host
-	}
-	http.Redirect(w, r, "https://"+name+path, http.StatusFound)
-}
-
 // has reports whether an entity tag is in If-None-Match, which compares weakly (RFC 9110 section 13.1.2).
 func has(values []string, tag string) bool {
 	for _, v := range values {

@@ -61,20 +61,3 @@ func TestFilesHaveTagsOfTheirContents(t *testing.T) {
 		t.Error("a file without a media type is taken")
 	}
 }
-
-func TestClearRequestsGoToTLS(t *testing.T) {
-	for host, want := range map[string]string{"a.example.test": "https://a.example.test/x/", "a.example.test:80": "https://a.example.test/x/",
-		"a.example.test:4711": "https://a.example.test:4711/x/", "[::1]:80": "https://[::1]:80/x/"} {
-		r := httptest.NewRequest("GET", "/x/", nil)
-		r.Host = host
-		w := httptest.NewRecorder()
-		ToTLS(w, r, "/x/", "no")
-		if got := w.Header().Get("Location"); w.Code != http.StatusFound || got != want {
-			t.Errorf("%s: %d %s", host, w.Code, got)
-		}
-	}
-	w := httptest.NewRecorder()
-	if ToTLS(w, httptest.NewRequest("POST", "/x/", nil), "/x/", "no"); w.Code != http.StatusForbidden {
-		t.Error(w.Code)
-	}
-}

@@ -152,7 +152,8 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !at.TLS {
-		website.ToTLS(w, r, Path, "administration is served over TLS only")
+		// Browsers were sent on by the front; passwords have no place here.
+		http.Error(w, "administration is served over TLS only", http.StatusForbidden)
 		return
 	}
 	website.Harden(w.Header(), contents, permissions)
