@@ -105,6 +105,20 @@ func (d *desk) logs(pattern string) {
 	}
 }
 
+// forget removes what the phone recorded so far, so that it cannot be taken for what it hears in the call to come.
+func (d *desk) forget() {
+	d.t.Helper()
+	files, err := filepath.Glob(filepath.Join(d.Dir, "out", "dump-*.wav"))
+	for _, f := range files {
+		if err == nil {
+			err = os.Remove(f)
+		}
+	}
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 // hears waits until what the phone heard in its latest call has a second of nothing but hz.
 func (d *desk) hears(hz float64) {
 	d.t.Helper()
@@ -148,7 +162,8 @@ window.heard = async () => {
     window.ear = new AudioContext({ sampleRate: 16000 });
     await ear.resume();
     window.analyser = new AnalyserNode(ear, { fftSize: 16384, smoothingTimeConstant: 0 });
-    ear.createMediaStreamSource(new MediaStream([track])).connect(analyser);
+    window.source = ear.createMediaStreamSource(new MediaStream([track]));
+    source.connect(analyser);
   }
   const bins = new Float32Array(analyser.frequencyBinCount), wave = new Float32Array(analyser.fftSize);
   analyser.getFloatFrequencyData(bins);
@@ -158,6 +173,23 @@ window.heard = async () => {
   let sum = 0, all = 0;
   bins.forEach((db, i) => { const p = 10 ** (db / 10); all += p; if (Math.abs(i - top) <= 4) sum += p; });
   return { hz: top * ear.sampleRate / analyser.fftSize, share: sum / all, level: Math.sqrt(wave.reduce((s, x) => s + x * x, 0) / wave.length) };
+};
+// key resolves when the page has heard two tones at a time for a moment, as a key has them.
+window.key = async (low, high) => {
+  const ear2 = new AnalyserNode(ear, { fftSize: 1024 }), wave = new Float32Array(1024);
+  source.connect(ear2);
+  const power = (hz) => {
+    let a = 0, b = 0;
+    const k = 2 * Math.cos(2 * Math.PI * hz / ear.sampleRate);
+    for (const v of wave) [a, b] = [v + k * a - b, a];
+    return a * a + b * b - k * a * b;
+  };
+  for (const end = Date.now() + 60000; Date.now() < end; await new Promise((r) => { setTimeout(r, 15); })) {
+    ear2.getFloatTimeDomainData(wave);
+    const all = wave.reduce((s, x) => s + x * x, 0) * wave.length / 2;
+    if (all > 1 && power(low) > 0.2 * all && power(high) > 0.2 * all) return true;
+  }
+  return false;
 };`
 
 func launch(t *testing.T) *browser.Browser {
@@ -306,6 +338,9 @@ func TestBrowserAndPhone(t *testing.T) {
 					t.Errorf("the phone got digit %q, want %q", e.Param, d)
 				}
 			}
+			alice.must(alice.Eval(alice.ctx(), `void (window.pressed = key(770, 1336))`, nil))
+			bob.do("sndcode", "5")
+			alice.await(`pressed`)
 
 			// Hold and resume, by the browser, then by the phone.
 			alice.click(`[data-key="hold"]`)
@@ -322,7 +357,18 @@ func TestBrowserAndPhone(t *testing.T) {
 			bob.await("CALL_CLOSED")
 			alice.click(`[data-key="close"]`)
 
+			// With a camera, of which the phone knows nothing.
+			bob.forget()
+			alice.click("#call-video")
+			bob.await("CALL_ESTABLISHED")
+			bob.hears(browserSays)
+			alice.hears(phoneSays)
+			alice.click(`[data-key="hangup"]`)
+			bob.await("CALL_CLOSED")
+			alice.click(`[data-key="close"]`)
+
 			// And the other way round.
+			bob.forget()
 			bob.do("dial", "sip:alice@"+domain)
 			alice.await(`document.querySelector('[data-key="answer"]')`)
 			alice.click(`[data-key="answer"]`)
@@ -359,6 +405,20 @@ func TestPhones(t *testing.T) {
 			bob.await("CALL_CLOSED")
 		})
 	}
+	t.Run("without a codec in common", func(t *testing.T) {
+		wide := func(c *baresip.Config) { c.Codec, c.Lines = "G722/16000/1", append(c.Lines, "module g722.so") }
+		alice := signIn(t, s, "alice", "tls", browserSays)
+		bob := signIn(t, s, "bob", "tls", phoneSays, answers, wide)
+		alice.do("dial", "sip:bob@"+domain)
+		bob.await("CALL_ESTABLISHED")
+		bob.hears(browserSays)
+		alice.hears(phoneSays)
+		if media := carried(t, s); len(media) != 1 || !media[0].Transcoded {
+			t.Errorf("carried: %+v", media)
+		}
+		alice.do("hangup", "")
+		bob.await("CALL_CLOSED")
+	})
 	for _, kind := range []string{"plain", "srtp", "srtp-mand"} {
 		t.Run("two with "+kind, func(t *testing.T) {
 			alice := signIn(t, s, "alice", "tls", browserSays, kinds[kind])
