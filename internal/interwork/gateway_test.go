@@ -399,7 +399,7 @@ func TestNoPorts(t *testing.T) {
 	alice.invite(browser)
 	alice.gets("500")
 	bob.Quiet()
-	if len(w.g.sessions) != 0 {
+	if len(w.g.all()) != 0 {
 		t.Error("a session is left")
 	}
 }
