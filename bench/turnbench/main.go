@@ -43,6 +43,7 @@ func main() {
 	flag.IntVar(&s.runs, "runs", 3, "runs of each, of which the cheapest counts")
 	flag.IntVar(&s.size, "size", 172, "octets of a packet: 20 ms of G.711 with its header")
 	flag.StringVar(&s.subjects, "subjects", "coturn,parley", "what to measure")
+	flag.IntVar(&threads, "threads", 0, "threads of Parley's relay; 0 is its default")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

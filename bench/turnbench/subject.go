@@ -53,6 +53,9 @@ func newSubject(ctx context.Context, name string) (*subject, error) {
 	return nil, fmt.Errorf("subject %q: want parley or coturn", name)
 }
 
+// threads is the setting of Parley's relay of that name.
+var threads int
+
 func startParley(ctx context.Context) (*running, error) {
 	dir, err := os.MkdirTemp("", "turnbench-")
 	if err != nil {
@@ -63,7 +66,7 @@ func startParley(ctx context.Context) (*running, error) {
 		return nil, err
 	}
 	s, err := server.Init(ctx, server.Options{Dir: filepath.Join(dir, "data"),
-		Config: map[string]any{"avedge": map[string]any{"secret": secret, "port-rate": 0, "user-rate": 0, "per-user": 4000}}})
+		Config: map[string]any{"avedge": map[string]any{"secret": secret, "port-rate": 0, "user-rate": 0, "per-user": 4000, "threads": threads}}})
 	if err != nil {
 		return fail(err)
 	}

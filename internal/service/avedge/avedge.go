@@ -1,6 +1,6 @@
 // Package avedge is the media relay of the A/V Edge: TURN (RFC 8656) and the dialect of it that Lync clients speak
 // ([MS-TURN]) on 3478/udp and 443/tcp, and the credentials for it, by SIP as clients of Lync ask for them ([MS-AVEDGEA]) and
-// by HTTPS in the customary form. The relay itself is the machine of internal/media/turn; here are its sockets and threads,
+// by HTTPS in the customary form. The relay itself is the machine of internal/media/turn; here are its sockets,
 // which peers it may send to, and who gets credentials.
 //
 // The relay runs on Edges, and on Front Ends whose pool has the role media-relay. Its secret stays on the machine that made
@@ -61,7 +61,7 @@ type Settings struct {
 	PerUser     int           `toml:"per-user" doc:"How many relay addresses a user may have. A call of a browser takes up to three for each medium and way." reload:"restart"`
 	PortRate    int           `toml:"port-rate" doc:"What an address may relay each way, in kbit/s; 0 for no bound." reload:"restart"`
 	UserRate    int           `toml:"user-rate" doc:"What all addresses of a user may relay each way, in kbit/s; 0 for no bound." reload:"restart"`
-	Threads     int           `toml:"threads" doc:"Threads that relay; 0 for one a core." reload:"restart"`
+	Threads     int           `toml:"threads" doc:"How many share the clients between them; 0 for one for two cores." reload:"restart"`
 }
 
 // DefaultSettings is what a node file that says nothing gets.

@@ -34,7 +34,7 @@ type relay struct {
 	closed  bool
 	refused atomic.Uint64 // connections beyond the bounds
 
-	threads sync.WaitGroup
+	running sync.WaitGroup
 	readers sync.WaitGroup
 }
 
@@ -48,13 +48,13 @@ type relayConfig struct {
 	log     *slog.Logger
 	machine turn.Config // without Net
 	pool    *pool
-	workers int // 0: one a core
+	workers int // 0: one for two cores
 }
 
 func newRelay(c relayConfig) (*relay, error) {
 	r := &relay{log: c.log, pool: c.pool, users: c.machine.Users, conns: make(map[netip.Addr]int), all: make(map[*conn]struct{})}
 	if c.workers == 0 {
-		c.workers = runtime.GOMAXPROCS(0)
+		c.workers = (runtime.GOMAXPROCS(0) + 1) / 2 // one serves some tens of thousands of packets a second
 	}
 	c.machine.NonceKey = make([]byte, 32)
 	rand.Read(c.machine.NonceKey)
@@ -67,7 +67,7 @@ func newRelay(c relayConfig) (*relay, error) {
 		r.workers = append(r.workers, w)
 	}
 	for _, w := range r.workers {
-		r.threads.Go(w.run)
+		r.running.Go(w.run)
 	}
 	return r, nil
 }
@@ -158,7 +158,7 @@ func addrPort(a net.Addr) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), true
 }
 
-// close ends all allocations and connections, and returns when no thread is left.
+// close ends all allocations and connections, and returns when nothing of it runs.
 func (r *relay) close(context.Context) error {
 	r.mu.Lock()
 	r.closed = true
@@ -169,7 +169,7 @@ func (r *relay) close(context.Context) error {
 	for _, w := range r.workers {
 		w.stop()
 	}
-	r.threads.Wait()
+	r.running.Wait()
 	r.readers.Wait()
 	for _, w := range r.workers {
 		w.close()

@@ -2,8 +2,10 @@ package avedge
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -14,15 +16,16 @@ import (
 	"parley/internal/media/turn"
 )
 
-// worker is one shard of the relay: a machine, the sockets of its clients and their relay addresses, and one thread that
+// worker is one shard of the relay: a machine, the sockets of its clients and their relay addresses, and one goroutine that
 // waits for all of them. The sockets of clients share their port with those of the other workers, and the kernel leads a
 // client always to the same one, so that workers share no state for a packet.
 type worker struct {
 	relay *relay
-	poll  int // epoll
-	wake  int // eventfd: ends the thread
+	poll  int      // epoll
+	file  *os.File // the same
+	wake  int      // eventfd: ends run
 
-	mu     sync.Mutex // guards all below: the thread and the readers of connections take turns
+	mu     sync.Mutex // guards all below: run and the readers of connections take turns
 	server *turn.Server
 	ears   []*ear
 	socks  map[int32]*sock
@@ -58,6 +61,8 @@ func newWorker(r *relay, c turn.Config) (*worker, error) {
 	if w.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, err
 	}
+	unix.SetNonblock(w.poll, true) // so that the runtime watches it
+	w.file = os.NewFile(uintptr(w.poll), "relay epoll")
 	if w.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err == nil {
 		err = w.watch(w.wake)
 	}
@@ -121,7 +126,7 @@ func udp(at netip.AddrPort, share bool) (fd int, bound netip.AddrPort, err error
 	return fd, at, nil
 }
 
-// Buffers that the kernel keeps while a thread is busy.
+// Buffers that the kernel keeps while a worker is busy.
 const (
 	earBuffer   = 4 << 20
 	relayBuffer = 512 << 10
@@ -154,20 +159,38 @@ func (w *worker) listen(at netip.AddrPort) error {
 	return nil
 }
 
-// run serves until stop.
+// run serves until stop. The worker's epoll is itself watched by the poller of the runtime: a goroutine that waits so costs no
+// thread, and one that wakes up handles all that is ready without asking the scheduler again.
 func (w *worker) run() {
-	var events [64]unix.EpollEvent
-	for {
-		n, err := unix.EpollWait(w.poll, events[:], 1000)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			w.relay.log.Error("relay thread ends", "err", err)
-			return
-		}
-		if !w.serve(events[:max(n, 0)], time.Now()) {
-			return
+	raw, err := w.file.SyscallConn()
+	if err != nil {
+		w.relay.log.Error("relay ends", "err", err)
+		return
+	}
+	events := make([]unix.EpollEvent, 64)
+	going := true
+	for going {
+		w.file.SetReadDeadline(time.Now().Add(time.Second))
+		err := raw.Read(func(fd uintptr) bool {
+			for {
+				n, _, errno := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0)
+				switch {
+				case errno == unix.EINTR:
+				case errno != 0:
+					w.relay.log.Error("relay ends", "err", errno)
+					going = false
+					return true
+				case n == 0:
+					return false
+				default:
+					if going = w.serve(events[:n], time.Now()); !going {
+						return true
+					}
+				}
+			}
+		})
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			w.serve(nil, time.Now())
 		}
 	}
 }
@@ -349,7 +372,7 @@ func (s *sock) Close() {
 	s.w.relay.pool.release(s.at.Port(), time.Now())
 }
 
-// stop ends the thread; close follows once run has returned.
+// stop ends run; close follows once run has returned.
 func (w *worker) stop() {
 	var one [8]byte
 	binary.NativeEndian.PutUint64(one[:], 1)
@@ -365,10 +388,11 @@ func (w *worker) close() {
 		unix.Close(e.fd)
 	}
 	w.ears = nil
-	for _, fd := range []int{w.wake, w.poll} {
-		if fd >= 0 {
-			unix.Close(fd)
-		}
+	if w.wake >= 0 {
+		unix.Close(w.wake)
 	}
-	w.wake, w.poll = -1, -1
+	if w.file != nil {
+		w.file.Close()
+	}
+	w.wake, w.poll, w.file = -1, -1, nil
 }
