@@ -1,6 +1,7 @@
 package turn
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha1"
@@ -56,9 +57,17 @@ func (s Secret) IssueOpaque(identity string, expires time.Time) Credentials {
 	binary.BigEndian.PutUint32(b[2:], uint32(expires.Unix()))
 	id := s.id(identity)
 	copy(b[6:], id[:])
-	rand.Read(b[6+idLen:])
-	return Credentials{base64.StdEncoding.EncodeToString(b), base64.StdEncoding.EncodeToString(s.mac(string(b))), expires}
+	for {
+		rand.Read(b[6+idLen:])
+		if password := s.mac(string(b)); whole(b) && whole(password) {
+			return Credentials{base64.StdEncoding.EncodeToString(b), base64.StdEncoding.EncodeToString(password), expires}
+		}
+	}
 }
+
+// whole reports whether nothing of b is lost on clients that take quotes and zeros off both ends before they make the key, as
+// libnice does.
+func whole(b []byte) bool { return len(bytes.Trim(b, "\"\x00")) == len(b) }
 
 // UserID stands for a user: the same for all credentials of one identity, and no name.
 type UserID [idLen]byte

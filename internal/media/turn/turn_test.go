@@ -429,6 +429,18 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+// TestOpaqueIsWhole: libnice takes quotes and zeros off the ends of name and password.
+func TestOpaqueIsWhole(t *testing.T) {
+	for range 3000 {
+		c := secret.IssueOpaque("alice@example.test", start)
+		for _, text := range []string{c.Username, c.Password} {
+			if b, err := base64.StdEncoding.DecodeString(text); err != nil || len(bytes.Trim(b, "\"\x00")) != len(b) {
+				t.Fatalf("%v: %x", err, b)
+			}
+		}
+	}
+}
+
 func TestNonce(t *testing.T) {
 	w := &world{}
 	s := newServer(w)
