@@ -15,8 +15,8 @@ import (
 	"syscall"
 	"time"
 
-	"parley/internal/stun"
 	"parley/internal/sip"
+	"parley/internal/stun"
 )
 
 // udpWire is a flow over UDP: a listener's socket and a remote address. It costs no goroutine, no timer and no

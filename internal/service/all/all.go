@@ -39,7 +39,7 @@ func Specs() []service.Spec {
 		webclient.Spec,
 		adminweb.Spec,
 		web.Spec,
-		avedge.Spec, // after the web site, whose port it may share
+		avedge.Spec,    // after the web site, whose port it may share
 		registrar.Spec, // last: it opens the listeners that clients use
 	}
 }
