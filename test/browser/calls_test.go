@@ -29,7 +29,7 @@ func TestTransfer(t *testing.T) {
 		carol.await(hears)
 		alice.sees("bob was transferred")
 		for _, p := range []*person{bob, carol} {
-			p.await(`document.querySelector("#peer")?.textContent.startsWith(` + map[*person]string{bob: `"carol"`, carol: `"bob"`}[p] + `)`)
+			p.await(`document.querySelector("section.call h2")?.textContent.startsWith(` + map[*person]string{bob: `"carol"`, carol: `"bob"`}[p] + `)`)
 		}
 		alice.accessible("transferred")
 		bob.click(`[data-key="hangup"]`)
