@@ -16,6 +16,7 @@ import (
 	"parley/internal/media/opus"
 	"parley/internal/media/ports"
 	"parley/internal/obs"
+	"parley/internal/plan"
 	"parley/internal/proxy"
 	"parley/internal/service/adminapi"
 	"parley/internal/topology"
@@ -55,7 +56,11 @@ func (n *Node) buildMedia() proxy.Media {
 		Certificate: fingerprint.Get,
 		Start: func() (interwork.Engine, error) {
 			m := n.mediaPorts()
-			e, err := engine.New(engine.Config{Log: log, Audio: portRange(m.Audio), Video: portRange(m.Video)})
+			cfg := engine.Config{Log: log, Audio: portRange(m.Audio), Video: portRange(m.Video)}
+			if n.topo.Current().Topology().Features.Has(topology.QoS) {
+				cfg.DSCP = [2]uint8{engine.Audio: plan.DSCPAudio, engine.Video: plan.DSCPVideo}
+			}
+			e, err := engine.New(cfg)
 			if err != nil {
 				return nil, err
 			}

@@ -28,6 +28,7 @@ type Config struct {
 	Audio, Video ports.Range
 	Reuse        time.Duration // how long a pair of ports rests after a call; ports.Reuse
 	Workers      int           // by default one for each core
+	DSCP         [2]uint8      // marks of the packets sent, by Kind (RFC 2474); 0: none
 	// MostBusy is the 99th percentile of a worker's ticks from which on it gets no new bridge that has to be decoded; 12 ms
 	// of the 20 that a tick has.
 	MostBusy time.Duration
@@ -40,6 +41,7 @@ type Engine struct {
 	pools    [2]*ports.Pool
 	workers  []*worker
 	mostBusy time.Duration
+	dscp     [2]uint8
 	refused  atomic.Uint64 // bridges, for want of time
 
 	stop chan struct{}
@@ -78,7 +80,7 @@ func newStill(c Config) (*Engine, error) {
 	if c.MostBusy <= 0 {
 		c.MostBusy = 12 * time.Millisecond
 	}
-	e := &Engine{log: c.Log, mostBusy: c.MostBusy, stop: make(chan struct{}), wake: make(chan struct{}, 1), bridges: map[*Bridge]struct{}{}}
+	e := &Engine{log: c.Log, mostBusy: c.MostBusy, dscp: c.DSCP, stop: make(chan struct{}), wake: make(chan struct{}, 1), bridges: map[*Bridge]struct{}{}}
 	for kind, r := range []ports.Range{c.Audio, c.Video} {
 		if r == (ports.Range{}) {
 			continue
@@ -101,6 +103,9 @@ func (e *Engine) Transport(kind Kind, c transport.Config) (*transport.Transport,
 	}
 	if c.Log == nil {
 		c.Log = e.log
+	}
+	if c.DSCP == 0 {
+		c.DSCP = e.dscp[kind&1]
 	}
 	return transport.New(c)
 }

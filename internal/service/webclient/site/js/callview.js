@@ -98,7 +98,7 @@ export function callView({ people, calls }) {
     if (theirs.srcObject !== c.remote) { play(theirs, c.remote); }
     const picture = c.sharing ? c.screen : c.stream;
     if (own.srcObject !== picture) own.srcObject = picture ?? null;
-    own.hidden = c.over || !(c.sharing || c.cameraOn);
+    own.hidden = c.over || !picture || !(c.sharing || c.cameraOn);
     own.classList.toggle('mirror', !c.sharing);
     theirs.hidden = c.over || !c.peerVideo;
     el.classList.toggle('has-picture', !theirs.hidden);
