@@ -44,7 +44,7 @@ func (c *canvas) box(x, y int, b box) {
 	fmt.Fprintf(c, `<rect x="%d" y="%d" width="%d" height="%d" rx="5" fill="%s" class="b"/>`+"\n", x, y, boxWidth, b.height(), b.fill)
 	c.text(x+10, y+20, "t", "start", cut(b.title, 36))
 	for i, l := range b.lines {
-		c.text(x+10, y+37+i*lineStep, "l", "start", cut(l, 44))
+		c.text(x+10, y+37+i*lineStep, "l", "start", cut(l, 41))
 	}
 }
 
@@ -135,11 +135,11 @@ func Drawing(p *plan.Plan, s *topology.Site) string {
 	if len(edge) > 0 {
 		c.text(xOutside, 24, "z", "start", "Outside")
 		c.box(xOutside, top, box{title: "Internet", fill: "#eef2f7", lines: []string{"own users, guests,", "partners"}})
-		c.text(xEdge, 24, "z", "start", "Perimeter, zone "+s.Perimeter)
+		c.text(xEdge, 24, "z", "start", zone("Perimeter", s.Perimeter))
 		c.bricks(xOuter, top-6, tall, "outer firewall")
 		c.bricks(xInner, top-6, tall, "inner firewall")
 	}
-	c.text(xInside, 24, "z", "start", "Inside, zone "+s.Zone)
+	c.text(xInside, 24, "z", "start", zone("Inside", s.Zone))
 	y := top
 	for _, b := range edge {
 		c.box(xEdge, y, b)
@@ -298,4 +298,12 @@ func tint(k topology.PoolKind) string {
 		return "#e5f4ea"
 	}
 	return "#fff"
+}
+
+// zone names a part of a site's network.
+func zone(part, name string) string {
+	if name == "" {
+		return part
+	}
+	return part + ", zone " + name
 }
