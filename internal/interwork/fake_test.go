@@ -189,7 +189,7 @@ func start(t *testing.T) *world {
 		w.mu.Lock()
 		p, to := w.proxy, w.to
 		w.mu.Unlock()
-		if !p.InDialog(tx) {
+		if !p.InDialog(tx, nil) {
 			p.Forward(tx, to, proxy.Options{RecordRoute: true})
 		}
 	}}

@@ -53,7 +53,7 @@ func serveBench(callee string) {
 	var branch proxy.Branch
 	log := slog.New(slog.DiscardHandler)
 	st := stack.New(stack.Config{Log: log, Route: func(tx *stack.ServerTxn) {
-		if p.InDialog(tx) {
+		if p.InDialog(tx, nil) {
 			return
 		}
 		p.Forward(tx, []proxy.Branch{branch}, proxy.Options{RecordRoute: tx.Method() == sip.INVITE})

@@ -13,7 +13,10 @@ import (
 // one that came by our Path. It reports whether the request was such a one; tx is then taken care of: forwarded,
 // answered with 403 when the token is forged, or with 430 when its flow is gone. If it reports false, Routes that
 // name this server without a token may still be there; Forward takes them off.
-func (p *Proxy) InDialog(tx *stack.ServerTxn) bool {
+//
+// A browser that lost its connection goes on with its calls on another one. anew, which may be nil, is asked where the
+// endpoint of a request within a dialog is now, when the flow of its Route is gone; with no branches that is 430.
+func (p *Proxy) InDialog(tx *stack.ServerTxn, anew func() []Branch) bool {
 	m := tx.Request()
 	strip, token := p.ownRoutes(m)
 	if token == nil {
@@ -24,6 +27,16 @@ func (p *Proxy) InDialog(tx *stack.ServerTxn) bool {
 	switch {
 	case errors.Is(err, errGone):
 		p.stats.gone.Add(1)
+		if m.ToTag() != nil && anew != nil {
+			if b := anew(); len(b) > 0 {
+				var opt Options
+				if b[0].Dest.Flow == nil {
+					p.Vouch(&opt, tx.Identity(), m)
+				}
+				p.forward(tx, b, opt, strip)
+				return true
+			}
+		}
 		tx.Fail(diag.ConnectionEnded.On(p.cfg.Host, &sip.Error{Code: 430, Reason: "Flow Failed"}))
 		return true
 	case err != nil:

@@ -26,6 +26,7 @@ type world struct {
 	proxy *proxy.Proxy
 	mu    sync.Mutex
 	route func(tx *stack.ServerTxn) ([]proxy.Branch, proxy.Options)
+	anew  func() []proxy.Branch
 }
 
 func start(t *testing.T) *world { return startWith(t, nil) }
@@ -34,9 +35,9 @@ func startWith(t *testing.T, media proxy.Media) *world {
 	w := new(world)
 	cfg := stack.Config{Route: func(tx *stack.ServerTxn) {
 		w.mu.Lock()
-		route, p := w.route, w.proxy
+		route, p, anew := w.route, w.proxy, w.anew
 		w.mu.Unlock()
-		if p.InDialog(tx) {
+		if p.InDialog(tx, anew) {
 			return
 		}
 		b, o := route(tx)
@@ -462,10 +463,25 @@ func TestRoutesAreChecked(t *testing.T) {
 	<-f.Done()
 	alice.Request("BYE", "sip:phone0@192.0.2.9", "z9hG4bKa5", 5, "b", r...)
 	alice.Expect("430")
+
+	// A phone that came back on another connection is found there.
+	back := w.TCPPeer(t)
+	b := proxy.Branch{URI: []byte("sip:phone0@" + back.Addr().String())}
+	b.Dest.Flow = w.flowOf(back)
+	w.mu.Lock()
+	w.anew = func() []proxy.Branch { return []proxy.Branch{b} }
+	w.mu.Unlock()
+	alice.Request("BYE", "sip:phone0@192.0.2.9", "z9hG4bKa6", 6, "b", r...)
+	bye := back.Expect("BYE")
+	if bye.Has(sip.HRoute) {
+		t.Errorf("our Route went to the phone:\n%s", bye.Raw())
+	}
+	back.Reply(bye, 200)
+	alice.Expect("200")
 	alice.Request("ACK", "sip:phone0@192.0.2.9", "z9hG4bKa6", 5, "b", r...) // has no answer
 	alice.Quiet()
 	if st := w.proxy.Stats(); st.Forged != 2 || st.Gone != 2 {
-		t.Errorf("%d forged, %d gone, want 2 and 2", st.Forged, st.Gone)
+		t.Errorf("%d forged, %d gone, want 2 and 3", st.Forged, st.Gone)
 	}
 }
 

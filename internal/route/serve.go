@@ -10,6 +10,7 @@ import (
 	"parley/internal/sip"
 	"parley/internal/stack"
 	"parley/internal/topology"
+	"parley/internal/uc"
 )
 
 // Counters say where requests went since the router was made.
@@ -33,7 +34,7 @@ func (r *Router) Serve(tx *stack.ServerTxn) {
 		r.self(tx)
 	case Dialog:
 		r.counts.Dialogs.Add(1)
-		if !r.cfg.Proxy.InDialog(tx) {
+		if !r.cfg.Proxy.InDialog(tx, func() []proxy.Branch { return r.anew(tx.Identity(), m) }) {
 			// A Route that only another server may give us: followed as it is.
 			r.cfg.Proxy.Forward(tx, []proxy.Branch{{}}, proxy.Options{RecordRoute: recorded(m)})
 		}
@@ -57,6 +58,17 @@ func (r *Router) Serve(tx *stack.ServerTxn) {
 	case Drop:
 		r.counts.Dropped.Add(1)
 	}
+}
+
+// anew is where the endpoint that a GRUU names is signed in now (RFC 5627), for a request within a dialog whose route led
+// over a connection that is gone.
+func (r *Router) anew(id uc.Identity, m *sip.Message) []proxy.Branch {
+	var u sip.URI
+	if sip.ParseURI(m.RequestURI(), &u) != nil || u.Kind != sip.SIPURI || !u.IsGRUU() || !r.cfg.Users.IsLocal(u.Host) {
+		return nil
+	}
+	to, _ := r.user(id, m, &u).(Endpoints)
+	return to.Branches
 }
 
 // self answers OPTIONS.
