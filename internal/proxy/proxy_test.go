@@ -480,7 +480,7 @@ func TestRoutesAreChecked(t *testing.T) {
 	alice.Expect("200")
 	alice.Request("ACK", "sip:phone0@192.0.2.9", "z9hG4bKa6", 5, "b", r...) // has no answer
 	alice.Quiet()
-	if st := w.proxy.Stats(); st.Forged != 2 || st.Gone != 2 {
+	if st := w.proxy.Stats(); st.Forged != 2 || st.Gone != 3 {
 		t.Errorf("%d forged, %d gone, want 2 and 3", st.Forged, st.Gone)
 	}
 }
